@@ -1,0 +1,1 @@
+"""Files in, searchable chunks out. Knows no prompt and no model."""

@@ -1,0 +1,1 @@
+"""The engines: one file each, one Protocol (`ragqa.llm.engine`), a table of names in `ragqa.wiring`."""
