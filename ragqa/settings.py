@@ -1,0 +1,36 @@
+"""Configuration is data: frozen, one comment per group, `dataclasses.replace` to vary."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OnUnsupported = Literal["mark", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """How chunks are found and grown into blocks."""
+
+    # How many chunks each retriever names before the two lists are fused.
+    candidates: int = 100
+    # The dense retriever's weight in the fused score; the lexical one has the rest.
+    dense_weight: float = 0.6
+    # Chunks that are grown into blocks, and the blocks that reach the prompt (training had 1 to 5).
+    top_k: int = 24
+    max_blocks: int = 12
+    # A block is a section, or the part of it around the hit: about this many tokens at most.
+    block_tokens: int = 700
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """How a question is answered and what becomes of sentences nobody can check."""
+
+    # A ceiling on the prompt's tokens; None leaves the engine's window as the only one.
+    context_tokens: int | None = None
+    max_answer_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    # Every sentence must be supported, and the engine must be surer.
+    strict: bool = False
+    on_unsupported: OnUnsupported = "mark"
