@@ -1,0 +1,53 @@
+"""The engine without a model: quotes the sentences that answer, word for word.
+
+It reads the blocks of the prompt, not its string, and writes a reply in the same form a model would: the
+sentences, then `Source:` and the metadata lines of the blocks they stand in.
+"""
+
+from collections.abc import Sequence
+
+from ingest.embed import Embedder
+from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
+from ragqa.selection import Candidate, select
+from ragqa.types import REFUSAL, ContextBlock, Generation, Prompt
+
+WINDOW = 16_384
+
+
+class ExtractiveEngine:
+    """Picks at most three sentences; refuses where the confidence is below the threshold."""
+
+    name = "extractive"
+    window = WINDOW
+    estimated = False
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.model = embedder.name
+
+    def encode(self, message: str) -> tuple[int, ...]:
+        """One id a word or sign: this engine has no model whose tokens could count."""
+        return tuple(range(len(message.split())))
+
+    def generate(self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text) -> Generation:
+        """The sentences that answer, or the refusal; `confidence` says how surely the documents hold the answer."""
+        selection = select(prompt.question, prompt.blocks, self._embedder.embed)
+        if selection.refuses:
+            text = REFUSAL
+        else:
+            text = reply(selection.sentences, prompt.blocks)
+        on_text(text)
+        return Generation(text, tokens=len(text.split()), confidence=selection.confidence)
+
+
+def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str:
+    """The sentences in reading order, then the metadata lines of their blocks, best first."""
+    order = {block.key: number for number, block in enumerate(blocks)}
+    shown = sorted(sentences, key=lambda sentence: (order[sentence.block.key], sentence.start))
+    keys = dict.fromkeys(sentence.block.key for sentence in shown)
+    sources = [lines(block) for block in blocks if block.key in keys]
+    return " ".join(" ".join(sentence.text.split()) for sentence in shown) + "\nSource:\n" + "\n\n".join(sources)
+
+
+def lines(block: ContextBlock) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in block.metadata)
