@@ -112,6 +112,8 @@ class Citation:
     end: int
     quote: str
     claimed_by_model: bool
+    page: int | None = None
+    page_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Answer:
     generation: Generation | None
     engine: str
     model: str
+    window: int
+    tokens_estimated: bool
     seconds_retrieve: float = 0.0
     seconds_generate: float = 0.0
 

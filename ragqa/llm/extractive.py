@@ -6,6 +6,7 @@ sentences, then `Source:` and the metadata lines of the blocks they stand in.
 
 from collections.abc import Sequence
 
+from ingest.chunk import count_tokens
 from ingest.embed import Embedder
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
 from ragqa.selection import Candidate, select
@@ -19,15 +20,15 @@ class ExtractiveEngine:
 
     name = "extractive"
     window = WINDOW
-    estimated = False
+    estimated = True
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self.model = embedder.name
 
     def encode(self, message: str) -> tuple[int, ...]:
-        """One id a word or sign: this engine has no model whose tokens could count."""
-        return tuple(range(len(message.split())))
+        """As many ids as the text has tokens by estimate: this engine has no model that would read them."""
+        return tuple(range(count_tokens(message)))
 
     def generate(self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text) -> Generation:
         """The sentences that answer, or the refusal; `confidence` says how surely the documents hold the answer."""
@@ -37,7 +38,7 @@ class ExtractiveEngine:
         else:
             text = reply(selection.sentences, prompt.blocks)
         on_text(text)
-        return Generation(text, tokens=len(text.split()), confidence=selection.confidence)
+        return Generation(text, tokens=count_tokens(text), confidence=selection.confidence)
 
 
 def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str:
