@@ -14,9 +14,9 @@ def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[
     """Every id of any ranking, best first, by the weighted mean of its standardised scores.
 
     Each retriever's scores are z-normalised over its own list (Montague and Aslam, "Relevance Score
-    Normalization for Metasearch", CIKM 2001), so that a retriever's scale and offset do not matter. An id that
-    a list lacks gets that list's lowest value. Ties go to the smaller id. Fused scores compare within one
-    query only.
+    Normalization for Metasearch", CIKM 2001), so that a retriever's scale and offset do not matter. An id
+    that a list lacks gets that list's lowest value. Ties go to the smaller id. Fused scores compare within
+    one query only.
 
     Raises `ValueError` for a ranking without a weight, a weight below 0, or a score that is not finite.
     """

@@ -1,0 +1,1 @@
+"""Figures on question sets: what retrieval finds, what is cited, what is refused, each with its interval."""
