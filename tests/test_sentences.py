@@ -1,0 +1,93 @@
+"""Sentences: where they end in prose, lists, tables, other scripts, and in hostile text."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.sentences import sentence_spans
+
+
+def sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ['He said "I am here."', "Then he left."],
+        ["He said “Go!” and left.", "(It was late.)", "They slept."],
+        ["See No. 4 and e.g. this one.", "Dr. Smith paid $3.50 on Jan. 5.", "It was 4.5 percent."],
+        ["The law , it refers .", "The court said no .", '" Yes , " he said .', "He left ."],
+        ['He said " No . "', "Then he left ."],
+        ["Born in the U.S.", "He moved.", "J. R. R. Tolkien wrote it."],
+        ["It has 40.[1][2]", "The next one."],
+        ["1. Do this.", "2. Do that."],
+        ["Wait ... what?", "Well...", "Maybe."],
+        ["Who?!", "Me.", '"Why?" she asked.'],
+        ["See Sec. 2.1 for it.", "The end"],
+    ],
+)
+def test_english_sentences_end_where_a_reader_ends_them(expected: list[str]) -> None:
+    assert sentences(" ".join(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("これは文です。次の文です！本当？はい。", ["これは文です。", "次の文です！", "本当？", "はい。"]),
+        ("彼は「本当？」と言った。終わり。", ["彼は「本当？」と言った。", "終わり。"]),
+        ("यह वाक्य है। दूसरा वाक्य।", ["यह वाक्य है।", "दूसरा वाक्य।"]),
+        ("Heading\n\nThe text goes\non here. And here.", ["Heading", "The text goes\non here.", "And here."]),
+        ("Buy:\n- milk\n- eggs,\n  fresh\n3) salt", ["Buy:", "- milk", "- eggs,\n  fresh", "3) salt"]),
+        ("# Title\nText here\ngoes on", ["# Title", "Text here\ngoes on"]),
+        ("Name\tAge\nA. B. Li\t4.5. Yes\nafter", ["Name\tAge", "A. B. Li\t4.5. Yes", "after"]),
+        ("\tIndented prose\ngoes on.", ["Indented prose\ngoes on."]),
+        ("written by\nA. Smith in\n1998. It sold.", ["written by\nA. Smith in\n1998.", "It sold."]),
+        ("one\r\ntwo\r\n\r\nthree\fpage", ["one\r\ntwo", "three", "page"]),
+        ("", []),
+        (" \n\t ", []),
+        ("...", ["..."]),
+    ],
+)
+def test_scripts_lists_and_tables(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+TEXTS = st.one_of(
+    st.text(st.characters()),
+    st.text(st.sampled_from(list('aB1.!? "\n\t()[]”。-#\r\f…')), max_size=120),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS)
+def test_every_visible_character_is_in_exactly_one_trimmed_sentence(text: str) -> None:
+    position = 0
+    for start, end in sentence_spans(text):
+        assert position <= start < end <= len(text)
+        assert not text[position:start].strip()
+        assert text[start:end] == text[start:end].strip()
+        position = end
+    assert not text[position:].strip()
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, TEXTS)
+def test_a_blank_line_always_ends_a_sentence(before: str, after: str) -> None:
+    both = sentences(before.rstrip("\r") + "\n\n" + after)
+    assert all("\n\n" not in sentence for sentence in both if "\n\n" not in before + after)
+    assert both[: len(sentences(before.rstrip("\r")))] == sentences(before.rstrip("\r"))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("word ", "a", ".", "a.", "a. ", "A. ", '"', "(", "\n", " ", ". ", "!?", ".)", '."', '. " ', "。", "1."),
+        *("\t", "[1]", "a\n", "- a\n", "a\tb\n", ".[1]", ". )", "1. ", "\n \n", 'a . " ', "A. )", "。」と"),
+    ],
+)
+def test_a_hundred_thousand_characters_of_anything_take_linear_time(piece: str) -> None:
+    """Quadratic work on these took minutes; the suite's own time limit is the judge."""
+    text = piece * (100_000 // len(piece))
+    assert "".join("".join(sentences(text)).split()) == "".join(text.split())
