@@ -1,0 +1,105 @@
+"""One question in, one checked answer out: the core call behind every face."""
+
+import time
+from dataclasses import replace
+
+from ingest.index import Where
+from ragqa.citations import check, parse_reply
+from ragqa.llm.engine import Engine, GenerationOptions, OnText, ignore_text
+from ragqa.prompt import pack_prompt
+from ragqa.retriever import Retriever
+from ragqa.settings import AnswerSettings
+from ragqa.types import REFUSAL, Answer, Citation, Dropped, Generation, Prompt, RefusalReason
+
+
+class Answerer:
+    """Answers from the documents of one index with one engine. The engine that packs is the engine that answers."""
+
+    def __init__(self, retriever: Retriever, engine: Engine, settings: AnswerSettings) -> None:
+        self.retriever = retriever
+        self.engine = engine
+        self.settings = settings
+
+    def ask(self, question: str, where: Where = (), on_text: OnText = ignore_text) -> Answer:
+        """The checked answer, or a refusal that says why. `on_text` gets the raw text as the engine writes it.
+
+        Raises PromptTooLongError where the question alone does not fit, and whatever the engine raises.
+        """
+        began = time.perf_counter()
+        blocks, dropped = self.retriever.retrieve(question, where)
+        retrieved = time.perf_counter()
+        draft = Answer(
+            question=question,
+            text=REFUSAL,
+            refusal_reason="nothing_retrieved",
+            confidence=0.0,
+            sentences=(),
+            citations=(),
+            prompt=None,
+            generation=None,
+            engine=self.engine.name,
+            model=self.engine.model,
+            window=self.engine.window,
+            tokens_estimated=self.engine.estimated,
+            seconds_retrieve=retrieved - began,
+        )
+        if not blocks:
+            return draft
+        prompt = pack_prompt(
+            question,
+            blocks,
+            self.engine.encode,
+            window=self.engine.window,
+            reserve=self.settings.max_answer_tokens,
+            ceiling=self.settings.context_tokens,
+        )
+        prompt = replace(prompt, dropped=merged(dropped, prompt.dropped))
+        generation = self.engine.generate(prompt, self._options(), on_text)
+        draft = replace(
+            draft, prompt=prompt, generation=generation, seconds_generate=time.perf_counter() - retrieved
+        )
+        return self._judge(draft, prompt, generation)
+
+    def _options(self) -> GenerationOptions:
+        settings = self.settings
+        return GenerationOptions(
+            settings.max_answer_tokens, settings.temperature, settings.top_p, settings.seed
+        )
+
+    def _judge(self, draft: Answer, prompt: Prompt, generation: Generation) -> Answer:
+        reply = parse_reply(generation.text, prompt)
+        stated = generation.confidence
+        if reply.refuses:
+            return replace(draft, refusal_reason="not_in_context", confidence=0.0 if stated is None else stated)
+        sentences, citations = check(reply, prompt)
+        citations = tuple(self._placed(citation, prompt) for citation in citations)
+        weights = {"supported": 1.0, "partial": 0.5, "unsupported": 0.0}
+        judged = [weights[sentence.verdict] for sentence in sentences if sentence.verdict != "no_claim"]
+        support = sum(judged) / len(judged) if judged else 0.0
+        confidence = support if stated is None else support * stated
+        refusal = self._refusal(judged)
+        if refusal:
+            return replace(draft, refusal_reason=refusal, confidence=confidence)
+        return replace(
+            draft, text=reply.answer, refusal_reason=None, confidence=confidence, sentences=sentences, citations=citations
+        )
+
+    def _placed(self, citation: Citation, prompt: Prompt) -> Citation:
+        """The citation with the pages its own words stand on: those of its lines, where the document has lines."""
+        block = next(block for block in prompt.blocks if block.key == citation.block_key)
+        boxes = self.retriever.index.boxes(block.document_id, citation.start, citation.end)
+        pages = [line.page for line in boxes]
+        return replace(
+            citation, page=min(pages, default=block.page), page_end=max(pages, default=block.page_end)
+        )
+
+    def _refusal(self, judged: list[float]) -> RefusalReason | None:
+        strict = self.settings.strict or self.settings.on_unsupported == "refuse"
+        if not any(judged) or (strict and min(judged) < 1.0):
+            return "unsupported"
+        return None
+
+
+def merged(first: tuple[Dropped, ...], second: tuple[Dropped, ...]) -> tuple[Dropped, ...]:
+    """Both, in order, each span once."""
+    return tuple(dict.fromkeys((*first, *second)))

@@ -1,0 +1,150 @@
+"""Values to the JSON that scripts rely on: one function an object, keys as the command line documents them."""
+
+import json
+from typing import Any
+
+from ingest.index import SourceRow
+from ingest.pipeline import Report
+from ragqa.types import Answer, Citation, ContextBlock, Hit
+
+SCHEMA_VERSION = 1
+Json = dict[str, Any]
+
+
+def dumps(value: Json) -> str:
+    """One line of JSON. Lone surrogates, which no encoder could print, are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or is_encodable(text) else json.dumps(value)
+
+
+def answer_json(answer: Answer) -> Json:
+    """What `ask --json` prints."""
+    prompt, generation = answer.prompt, answer.generation
+    blocks = {block.key: block for block in prompt.blocks} if prompt else {}
+    cited = {citation.block_key for citation in answer.citations}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "question": answer.question,
+        "answer": answer.text,
+        "refused": answer.refused,
+        "refusal_reason": answer.refusal_reason,
+        "confidence": round(answer.confidence, 4),
+        "sentences": [
+            {
+                "text": sentence.text,
+                "start": sentence.start,
+                "end": sentence.end,
+                "citations": list(sentence.citations),
+                "verdict": sentence.verdict,
+                "missing": list(sentence.missing),
+            }
+            for sentence in answer.sentences
+        ],
+        "citations": [citation_json(citation, blocks[citation.block_key]) for citation in answer.citations],
+        "blocks": [block_json(block, block.key in cited) for block in blocks.values()],
+        "dropped": [
+            {"source": drop.source, "start": drop.start, "end": drop.end, "reason": drop.reason}
+            for drop in (prompt.dropped if prompt else ())
+        ],
+        "tokens": {
+            "prompt": len(prompt.token_ids) if prompt else 0,
+            "answer": generation.tokens if generation else 0,
+            "window": answer.window,
+            "estimated": answer.tokens_estimated,
+        },
+        "model": {"engine": answer.engine, "name": answer.model},
+        "seconds": {
+            "retrieve": round(answer.seconds_retrieve, 4),
+            "generate": round(answer.seconds_generate, 4),
+        },
+        "raw_text": generation.text if generation else "",
+    }
+
+
+def citation_json(citation: Citation, block: ContextBlock) -> Json:
+    """One entry of `citations`; the page is that of the quote, not of its block."""
+    return {
+        "id": citation.id,
+        "source": block.source,
+        "document_id": block.document_id,
+        "text_sha256": block.text_sha256,
+        "title": block.title,
+        "section": " > ".join(block.section),
+        "page": citation.page,
+        "page_end": citation.page_end,
+        "start": citation.start,
+        "end": citation.end,
+        "quote": citation.quote,
+        "metadata": dict(block.metadata),
+        "claimed_by_model": citation.claimed_by_model,
+    }
+
+
+def block_json(block: ContextBlock, cited: bool) -> Json:
+    """One entry of `blocks`: what the prompt held."""
+    return {
+        "key": block.key,
+        "source": block.source,
+        "page": block.page,
+        "start": block.start,
+        "end": block.end,
+        "score": round(block.score, 4),
+        "tokens": block.tokens,
+        "cited": cited,
+    }
+
+
+def hit_json(rank: int, hit: Hit) -> Json:
+    """One line of `search --json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "rank": rank,
+        "score": round(hit.score, 4),
+        "source": hit.source,
+        "document_id": hit.document_id,
+        "page": hit.page,
+        "section": " > ".join(hit.section),
+        "start": hit.start,
+        "end": hit.end,
+        "text": hit.text,
+    }
+
+
+def source_json(row: SourceRow) -> Json:
+    """One line of `sources list --json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": row.source,
+        "document_id": row.document_id,
+        "status": row.status,
+        "code": row.code,
+        "title": row.title,
+        "pages": row.pages,
+        "chunks": row.chunks,
+        "characters": row.characters,
+        "metadata": dict(row.metadata),
+    }
+
+
+def report_json(report: Report) -> Json:
+    """What `ingest --json` prints."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "renamed": report.renamed,
+        "failed": [{"source": p.source, "code": p.code, "message": p.message} for p in report.failed],
+        "skipped": [{"source": p.source, "code": p.code, "message": p.message} for p in report.skipped],
+        "chunks": report.chunks,
+        "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds},
+    }
+
+
+def is_encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

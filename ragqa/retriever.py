@@ -1,0 +1,171 @@
+"""Question in, hits and blocks out. Knows no prompt and no model; asks one index, fuses, grows.
+
+Small chunks are searched; what is packed are sections: each hit grows into the section around it.
+"""
+
+import re
+from collections.abc import Sequence
+
+from ingest.embed import Embedder
+from ingest.chunk import count_tokens
+from ingest.index import Index, IndexedChunk, IndexedDocument, Where
+from ragqa.fusion import fuse
+from ragqa.prompt import metadata_lines
+from ragqa.settings import RetrievalSettings
+from ragqa.types import ContextBlock, Dropped, Hit
+
+WORD = re.compile(r"\w+")
+# Two texts that share nine words in ten, all numbers and all negations say the same.
+DUPLICATE_OVERLAP = 0.9
+NEGATIONS = frozenset({"no", "not", "never", "none", "nor", "neither", "without", "cannot"})
+
+
+class Retriever:
+    """Finds what an index holds about a question."""
+
+    def __init__(self, index: Index, embedder: Embedder, settings: RetrievalSettings) -> None:
+        self.index = index
+        self.embedder = embedder
+        self.settings = settings
+
+    def search(self, question: str, limit: int, where: Where = ()) -> tuple[Hit, ...]:
+        """The best chunks, dense and lexical scores fused, best first."""
+        if not question.strip():
+            return ()
+        width = max(self.settings.candidates, limit)
+        vector = self.embedder.embed([question])[0]
+        dense = self.settings.dense_weight
+        fused = fuse(
+            {
+                "dense": self.index.dense(vector, width, where),
+                "lexical": self.index.lexical(question, width, where),
+            },
+            {"dense": dense, "lexical": 1 - dense},
+        )[:limit]
+        chunks = self.index.chunks([chunk_id for chunk_id, _, _ in fused])
+        return tuple(hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True))
+
+    def retrieve(
+        self, question: str, where: Where = ()
+    ) -> tuple[tuple[ContextBlock, ...], tuple[Dropped, ...]]:
+        """The blocks for a prompt, best first, and the hits left out as near-duplicates or beyond the last block."""
+        hits, repeated = drop_near_duplicates(self.search(question, self.settings.top_k, where))
+        blocks: list[ContextBlock] = []
+        dropped = [Dropped(hit.source, hit.start, hit.end, "duplicate") for hit in repeated]
+        for hit in hits:
+            if any(covers(block, hit) for block in blocks):
+                continue
+            if len(blocks) == self.settings.max_blocks:
+                dropped.append(Dropped(hit.source, hit.start, hit.end, "budget"))
+                continue
+            taken = [block for block in blocks if block.document_id == hit.document_id]
+            blocks.append(self._grow(hit, taken))
+        return tuple(blocks), tuple(dropped)
+
+    def _grow(self, hit: Hit, taken: Sequence[ContextBlock]) -> ContextBlock:
+        chunks = self.index.document_chunks(hit.document_id)
+        place = next(number for number, chunk in enumerate(chunks) if chunk.id == hit.chunk_id)
+        first, last = grow(chunks, place, self.settings.block_tokens, taken)
+        return block_of(self.index.document(hit.document_id), chunks[first : last + 1], hit)
+
+
+def grow(
+    chunks: Sequence[IndexedChunk], place: int, budget: int, taken: Sequence[ContextBlock]
+) -> tuple[int, int]:
+    """First and last chunk of the block around chunk `place`: its section, nearest neighbours first, in budget.
+
+    A chunk that another block holds is a wall: no text stands twice in a prompt.
+    """
+    first = last = place
+    budget -= count_tokens(chunks[place].text)
+    ahead = behind = True
+    while ahead or behind:
+        # Forward first: what follows a hit explains it more often than what precedes it.
+        ahead = ahead and last + 1 < len(chunks) and joins(chunks[place], chunks[last + 1], taken)
+        if ahead and (cost := count_tokens(chunks[last + 1].text)) <= budget:
+            last, budget = last + 1, budget - cost
+        else:
+            ahead = False
+        behind = behind and first > 0 and joins(chunks[place], chunks[first - 1], taken)
+        if behind and (cost := count_tokens(chunks[first - 1].text)) <= budget:
+            first, budget = first - 1, budget - cost
+        else:
+            behind = False
+    return first, last
+
+
+def joins(hit: IndexedChunk, neighbour: IndexedChunk, taken: Sequence[ContextBlock]) -> bool:
+    """Whether a neighbour belongs to the hit's section and to no other block."""
+    free = all(neighbour.end <= block.start or neighbour.start >= block.end for block in taken)
+    return free and neighbour.section == hit.section
+
+
+def block_of(document: IndexedDocument, chunks: Sequence[IndexedChunk], hit: Hit) -> ContextBlock:
+    start, end = chunks[0].start, chunks[-1].end
+    pages = [page for chunk in chunks for page in (chunk.page, chunk.page_end) if page is not None]
+    page, page_end = min(pages, default=None), max(pages, default=None)
+    return ContextBlock(
+        key=f"{hit.source}#{start}",
+        source=hit.source,
+        document_id=document.document_id,
+        text_sha256=document.text_sha256,
+        title=document.title,
+        section=hit.section,
+        page=page,
+        page_end=page_end,
+        start=start,
+        end=end,
+        text=document.text[start:end],
+        metadata=metadata_lines(
+            source=hit.source,
+            title=document.title,
+            section=hit.section,
+            page=page,
+            page_end=page_end,
+            table_header=chunks[0].table_header,
+            metadata=document.metadata,
+        ),
+        score=hit.score,
+    )
+
+
+def hit_of(chunk: IndexedChunk, score: float, ranks: tuple[tuple[str, int], ...]) -> Hit:
+    return Hit(
+        chunk_id=chunk.id,
+        source=chunk.source,
+        document_id=chunk.document_id,
+        title=chunk.title,
+        section=chunk.section,
+        page=chunk.page,
+        page_end=chunk.page_end,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        score=score,
+        ranks=ranks,
+    )
+
+
+def covers(block: ContextBlock, hit: Hit) -> bool:
+    return block.document_id == hit.document_id and block.start <= hit.start and hit.end <= block.end
+
+
+def drop_near_duplicates(hits: Sequence[Hit]) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
+    """The hits that say something new, and those that repeat a better one."""
+    kept: list[tuple[Hit, frozenset[str]]] = []
+    repeated: list[Hit] = []
+    for hit in hits:
+        words = frozenset(WORD.findall(hit.text.lower()))
+        if any(same_words(words, other) for _, other in kept):
+            repeated.append(hit)
+        else:
+            kept.append((hit, words))
+    return tuple(hit for hit, _ in kept), tuple(repeated)
+
+
+def same_words(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether two word sets overlap by Jaccard's measure as near-duplicates do, numbers and negations being equal."""
+    union = len(one | other)
+    if not union or len(one & other) / union < DUPLICATE_OVERLAP:
+        return False
+    return all(not word.isdigit() and word not in NEGATIONS for word in one ^ other)
