@@ -1,0 +1,134 @@
+"""Question sets: a folder of `documents.jsonl` and `questions.jsonl`, or a question file for an index.
+
+    documents.jsonl   {"id", "title", "text", "meta": {…}}
+    questions.jsonl   {"id", "question", "answers": […], "gold_doc_ids": […], "answerable": true,
+                       "evidence": [{"doc_id", "quotes": […], "start"?, "end"?, "pdf"?, "page0"?}]}
+
+Only `id` and `question` are needed. Without `answerable` a question with answers or gold documents is
+answerable. A folder may hold `pdfs/` in place of its texts: then `doc_id` (or `pdf`) is a file name there,
+and `page0`, counted from 0, narrows the evidence to a page. For a question file `doc_id` is a source of the
+index.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ragqa.errors import QuestionFileError
+
+
+@dataclass(frozen=True, slots=True)
+class SetDocument:
+    """A document of a set, before it is ingested."""
+
+    id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What carries the gold answer: quotes of a document, or a page of it (from 1)."""
+
+    document: str
+    quotes: tuple[str, ...]
+    page: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with what is known about its answer."""
+
+    id: str
+    text: str
+    answers: tuple[str, ...]
+    gold: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    answerable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """Questions with the folder of their documents; `documents` is empty where `pdfs` holds them."""
+
+    name: str
+    questions: tuple[Question, ...]
+    documents: tuple[SetDocument, ...]
+    pdfs: Path | None
+
+
+def read_set(folder: Path) -> QuestionSet:
+    """The set in a folder. Raises QuestionFileError where a file is missing or a line cannot be read."""
+    pdfs = folder / "pdfs"
+    questions = read_questions(folder / "questions.jsonl")
+    if pdfs.is_dir():
+        held = {path.name for path in pdfs.iterdir()}
+        kept = tuple(one for one in questions if all(part.document in held for part in one.evidence))
+        return QuestionSet(folder.name, kept, (), pdfs)
+    documents = tuple(document_of(record) for record in records(folder / "documents.jsonl", ("id", "text")))
+    return QuestionSet(folder.name, questions, documents, None)
+
+
+def read_questions(path: Path) -> tuple[Question, ...]:
+    """The questions of a JSONL file, ids unique. Raises QuestionFileError."""
+    questions = tuple(question_of(record) for record in records(path, ("id", "question")))
+    seen: set[str] = set()
+    for question in questions:
+        if question.id in seen:
+            raise QuestionFileError(f"{path}: the id {question.id!r} comes twice. Ids must differ.")
+        seen.add(question.id)
+    return questions
+
+
+def records(path: Path, needed: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+    """The JSON objects of a file, each with the needed keys. Raises QuestionFileError, naming the line."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise QuestionFileError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise QuestionFileError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield record_of(f"{path}, line {number}", line, needed)
+
+
+def record_of(place: str, line: str, needed: tuple[str, ...]) -> Mapping[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise QuestionFileError(f"{place} is not JSON: {error}.") from error
+    if not isinstance(record, dict):
+        raise QuestionFileError(f"{place} is not a JSON object. Write one object a line.")
+    missing = [key for key in needed if not isinstance(record.get(key), str)]
+    if missing:
+        raise QuestionFileError(f"{place} lacks {', '.join(missing)} as a string.")
+    return record
+
+
+def document_of(record: Mapping[str, Any]) -> SetDocument:
+    return SetDocument(record["id"], str(record.get("title") or ""), record["text"])
+
+
+def question_of(record: Mapping[str, Any]) -> Question:
+    answers = tuple(str(answer) for answer in record.get("answers") or ())
+    evidence = tuple(evidence_of(part) for part in record.get("evidence") or ())
+    gold = tuple(dict.fromkeys(str(one) for one in record.get("gold_doc_ids") or ()))
+    if any(part.page is not None for part in evidence):
+        gold = tuple(dict.fromkeys(page_id(part.document, part.page) for part in evidence))
+    answerable = bool(record.get("answerable", bool(answers or gold)))
+    return Question(record["id"], record["question"], answers, gold, evidence, answerable)
+
+
+def evidence_of(part: Mapping[str, Any]) -> Evidence:
+    page = part.get("page0")
+    document = str(part.get("pdf") or part.get("doc_id") or "")
+    quotes = tuple(str(quote) for quote in part.get("quotes") or ())
+    return Evidence(document, quotes, None if page is None else int(page) + 1)
+
+
+def page_id(document: str, page: int | None) -> str:
+    """The gold id of a document's page, or of the whole document."""
+    return document if page is None else f"{document}#page={page}"
