@@ -64,7 +64,7 @@ def chunk_document(document: Document) -> tuple[Chunk, ...]:
 
 
 def begins_chunk(draft: Draft, unit: Unit) -> bool:
-    """Whether `unit` starts a new chunk: at a heading, at a table's header, or where the present one is full."""
+    """Whether `unit` starts a new chunk: at a heading, or where the present one is full."""
     if draft.only_headings:
         return draft.tokens + unit.tokens > 2 * MAX_TOKENS
     if draft.tokens + unit.tokens > MAX_TOKENS:
@@ -106,12 +106,14 @@ def units(document: Document) -> Iterator[Unit]:
 
 
 def divide(text: str, element: Element) -> Iterator[tuple[int, int]]:
-    """An element's sentences, or the element whole where it is no prose; oversized pieces are split at spaces."""
+    """An element's sentences, or the element whole where it is no prose; oversized ones split at spaces."""
     start, end = trimmed(text, element.start, element.end)
     if start == end:
         return
     if element.kind in ("paragraph", "list_item"):
-        spans: Sequence[tuple[int, int]] = [(start + a, start + b) for a, b in sentence_spans(text[start:end])]
+        spans: Sequence[tuple[int, int]] = [
+            (start + a, start + b) for a, b in sentence_spans(text[start:end])
+        ]
     elif element.kind == "code":
         spans = [(start + m.start(), start + m.end()) for m in re.finditer(r"[^\s].*", text[start:end])]
     else:

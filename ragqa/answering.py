@@ -1,7 +1,7 @@
 """One question in, one checked answer out: the core call behind every face."""
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from ingest.index import Where
 from ragqa.citations import check, parse_reply
@@ -13,7 +13,7 @@ from ragqa.types import REFUSAL, Answer, Citation, Dropped, Generation, Prompt, 
 
 
 class Answerer:
-    """Answers from the documents of one index with one engine. The engine that packs is the engine that answers."""
+    """Answers from one index with one engine. The engine that packs is the engine that answers."""
 
     def __init__(self, retriever: Retriever, engine: Engine, settings: AnswerSettings) -> None:
         self.retriever = retriever
@@ -21,7 +21,7 @@ class Answerer:
         self.settings = settings
 
     def ask(self, question: str, where: Where = (), on_text: OnText = ignore_text) -> Answer:
-        """The checked answer, or a refusal that says why. `on_text` gets the raw text as the engine writes it.
+        """The checked answer, or a refusal that says why. `on_text` gets raw text as it is written.
 
         Raises PromptTooLongError where the question alone does not fit, and whatever the engine raises.
         """
@@ -60,6 +60,17 @@ class Answerer:
         )
         return self._judge(draft, prompt, generation)
 
+    def identity(self, where: Where = ()) -> dict[str, object]:
+        """All that decides an answer besides the question and the index, as JSON values."""
+        return {
+            "engine": self.engine.name,
+            "model": self.engine.model,
+            "window": self.engine.window,
+            "where": [list(pair) for pair in where],
+            "retrieval": asdict(self.retriever.settings),
+            "answering": asdict(self.settings),
+        }
+
     def _options(self) -> GenerationOptions:
         settings = self.settings
         return GenerationOptions(
@@ -70,7 +81,9 @@ class Answerer:
         reply = parse_reply(generation.text, prompt)
         stated = generation.confidence
         if reply.refuses:
-            return replace(draft, refusal_reason="not_in_context", confidence=0.0 if stated is None else stated)
+            return replace(
+                draft, refusal_reason="not_in_context", confidence=0.0 if stated is None else stated
+            )
         sentences, citations = check(reply, prompt)
         citations = tuple(self._placed(citation, prompt) for citation in citations)
         weights = {"supported": 1.0, "partial": 0.5, "unsupported": 0.0}
@@ -81,11 +94,16 @@ class Answerer:
         if refusal:
             return replace(draft, refusal_reason=refusal, confidence=confidence)
         return replace(
-            draft, text=reply.answer, refusal_reason=None, confidence=confidence, sentences=sentences, citations=citations
+            draft,
+            text=reply.answer,
+            refusal_reason=None,
+            confidence=confidence,
+            sentences=sentences,
+            citations=citations,
         )
 
     def _placed(self, citation: Citation, prompt: Prompt) -> Citation:
-        """The citation with the pages its own words stand on: those of its lines, where the document has lines."""
+        """The citation with the pages its own words stand on, where the document has lines."""
         block = next(block for block in prompt.blocks if block.key == citation.block_key)
         boxes = self.retriever.index.boxes(block.document_id, citation.start, citation.end)
         pages = [line.page for line in boxes]

@@ -1,4 +1,4 @@
-"""A question file in, one JSON line an answer out; written and fsynced as made, so that a killed run resumes.
+"""Questions in, a JSON line an answer out: written and fsynced as made, so that a killed run resumes.
 
 Beside `answers.jsonl` stands `answers.jsonl.run.json`: the questions' sha256, the index's state and the settings.
 A run that differs is refused, never mixed.
@@ -19,6 +19,7 @@ from ragqa.contract import SCHEMA_VERSION, Json, answer_json, dumps
 from ragqa.errors import RagqaError, RunMismatchError
 from ragqa.questions import Question
 from ragqa.types import Answer
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -77,6 +78,22 @@ def run_batch(
     return summary
 
 
+def stream_batch(
+    questions: Sequence[Question],
+    ask: Callable[[str], Answer],
+    put: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> Summary:
+    """Answer all questions to `put`, a line each. Nothing is kept: stopped, it starts again."""
+    summary = Summary()
+    for number, question in enumerate(questions, start=1):
+        line = answer_line(question, ask)
+        put(dumps(line) + "\n")
+        summary = counted(summary, line)
+        progress(number, len(questions))
+    return summary
+
+
 def counted(summary: Summary, line: Json) -> Summary:
     """The summary with one more line."""
     failed = "error" in line
@@ -107,12 +124,16 @@ def check_run(output: Path, run: Json) -> None:
         try:
             before = json.loads(record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise RunMismatchError(f"{output} exists, but {record.name} beside it does not say from which run. "
-                                   "Name another --output, or move it away.") from None
+            raise RunMismatchError(
+                f"{output} exists, but {record.name} beside it does not say from which run. "
+                "Name another --output, or move it away."
+            ) from None
         if before != run:
             keys = sorted(key for key in {*before, *run} if before.get(key) != run.get(key))
-            raise RunMismatchError(f"{output} belongs to a run with other {', '.join(keys)}. "
-                                   "Name another --output, or move it away.")
+            raise RunMismatchError(
+                f"{output} belongs to a run with other {', '.join(keys)}. "
+                "Name another --output, or move it away."
+            )
         return
     _replace(record, json.dumps(run, indent=1, ensure_ascii=True) + "\n")
 
@@ -130,12 +151,28 @@ def write_csv(output: Path, table: Path) -> None:
 def table_row(line: Json) -> list[object]:
     """The cells of one answer line."""
     if "error" in line:
-        return [line["id"], line["question"], "", "", "", "", f"{line['error']['code']}: {line['error']['message']}"]
+        return [
+            line["id"],
+            line["question"],
+            "",
+            "",
+            "",
+            "",
+            f"{line['error']['code']}: {line['error']['message']}",
+        ]
     cited = [
-        f"[{c['id']}] {c['source']}{f', page {c['page']}' if c['page'] else ''}: \"{' '.join(c['quote'].split())}\""
+        f'[{c["id"]}] {c["source"]}{f", page {c['page']}" if c["page"] else ""}: "{" ".join(c["quote"].split())}"'
         for c in line["citations"]
     ]
-    return [line["id"], line["question"], line["answer"], line["refused"], line["confidence"], "\n".join(cited), ""]
+    return [
+        line["id"],
+        line["question"],
+        line["answer"],
+        line["refused"],
+        line["confidence"],
+        "\n".join(cited),
+        "",
+    ]
 
 
 def cell(value: object) -> object:
@@ -169,8 +206,10 @@ def _append(file: IO[bytes], line: Json) -> None:
         file.flush()
         os.fsync(file.fileno())
     except OSError as error:
-        raise StorageError(f"{file.name} cannot be written: {error.strerror}. "
-                           "Answers so far stay; make room and run the same command again.") from error
+        raise StorageError(
+            f"{file.name} cannot be written: {error.strerror}. "
+            "Answers so far stay; make room and run the same command again."
+        ) from error
 
 
 def _replace(path: Path, text: str) -> None:
@@ -205,5 +244,7 @@ def _locked(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise LockedError(f"Another process writes {output}. Wait for it, or name another --output.") from None
+            raise LockedError(
+                f"Another process writes {output}. Wait for it, or name another --output."
+            ) from None
         yield

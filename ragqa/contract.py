@@ -1,10 +1,13 @@
-"""Values to the JSON that scripts rely on: one function an object, keys as the command line documents them."""
+"""Values to the JSON that scripts rely on: one function an object."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from ingest.index import SourceRow
 from ingest.pipeline import Report
+
+from ingest.index import SourceRow
 from ragqa.types import Answer, Citation, ContextBlock, Hit
 
 SCHEMA_VERSION = 1
@@ -148,3 +151,18 @@ def is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def stats_json(stats: Any) -> Json:
+    """What `index stats --json` prints."""
+    return {"schema_version": SCHEMA_VERSION, **asdict(stats)}
+
+
+def check_json(problems: Sequence[str]) -> Json:
+    """What `index check --json` prints."""
+    return {"schema_version": SCHEMA_VERSION, "ok": not problems, "problems": list(problems)}
+
+
+def findings_json(findings: Sequence[Any]) -> Json:
+    """What `doctor --json` prints."""
+    return {"schema_version": SCHEMA_VERSION, "findings": [asdict(finding) for finding in findings]}

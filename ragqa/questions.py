@@ -77,7 +77,7 @@ def _question(path: Path, number: int, row: Any) -> Question:
     fields = row if isinstance(row, dict) else {}
     question_id, text = fields.get("id"), fields.get("question")
     if isinstance(question_id, bool) or not isinstance(question_id, str | int) or question_id == "":
-        raise QuestionFileError(f"{path}, line {number}: needs an \"id\", a string or a whole number.")
+        raise QuestionFileError(f'{path}, line {number}: needs an "id", a string or a whole number.')
     if not isinstance(text, str) or not text.strip():
-        raise QuestionFileError(f"{path}, line {number}: needs a \"question\" with text in it.")
+        raise QuestionFileError(f'{path}, line {number}: needs a "question" with text in it.')
     return Question(question_id, text.strip())

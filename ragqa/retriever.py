@@ -43,7 +43,9 @@ class Retriever:
             {"dense": dense, "lexical": 1 - dense},
         )[:limit]
         chunks = self.index.chunks([chunk_id for chunk_id, _, _ in fused])
-        return tuple(hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True))
+        return tuple(
+            hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True)
+        )
 
     def retrieve(
         self, question: str, where: Where = ()

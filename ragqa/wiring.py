@@ -79,3 +79,8 @@ def open_answerer(
     """An answerer over one snapshot of the index."""
     with open_retriever(explicit, retrieval) as retriever:
         yield Answerer(retriever, build_engine(choice, retriever.embedder), answering)
+
+
+def default_workers() -> int:
+    """A parsing process a core, four at most: each may hold two gigabytes."""
+    return min(4, os.cpu_count() or 1)

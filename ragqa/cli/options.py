@@ -8,7 +8,10 @@ import typer
 IndexOption = Annotated[
     Path | None,
     typer.Option(
-        "--index", metavar="PATH", help="The index. [default: RAGQA_INDEX, else .ragqa here or above]", show_default=False
+        "--index",
+        metavar="PATH",
+        help="The index. [default: RAGQA_INDEX, else .ragqa here or above]",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -16,16 +19,24 @@ EngineOption = Annotated[
     str, typer.Option("--engine", metavar="NAME", help="Who answers: auto, extractive, gptq or auto-gptq.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="MODEL", help="A model folder, a hub id or a preset.", show_default=False)
+    str | None,
+    typer.Option(
+        "--model", metavar="MODEL", help="A model folder, a hub id or a preset.", show_default=False
+    ),
 ]
 ContextTokensOption = Annotated[
     int | None,
     typer.Option(
-        "--context-tokens", min=1, metavar="N", help="At most so many tokens of prompt. [default: the model's window]",
+        "--context-tokens",
+        min=1,
+        metavar="N",
+        help="At most so many tokens of prompt. [default: the model's window]",
         show_default=False,
     ),
 ]
-TopKOption = Annotated[int, typer.Option("--top-k", min=1, max=200, metavar="N", help="Chunks that grow into blocks.")]
+TopKOption = Annotated[
+    int, typer.Option("--top-k", min=1, max=200, metavar="N", help="Chunks that grow into blocks.")
+]
 WhereOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,14 +48,20 @@ WhereOption = Annotated[
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse unless every sentence is supported.")]
 OnUnsupportedOption = Annotated[
-    str, typer.Option("--on-unsupported", metavar="mark|refuse", help="What to do with a sentence nobody can check.")
+    str,
+    typer.Option(
+        "--on-unsupported", metavar="mark|refuse", help="What to do with a sentence nobody can check."
+    ),
 ]
-MaxAnswerTokensOption = Annotated[int, typer.Option("--max-answer-tokens", min=1, metavar="N", help="The longest answer.")]
+MaxAnswerTokensOption = Annotated[
+    int, typer.Option("--max-answer-tokens", min=1, metavar="N", help="The longest answer.")
+]
 TemperatureOption = Annotated[float, typer.Option("--temperature", min=0.0, help="0 is greedy.")]
 TopPOption = Annotated[float, typer.Option("--top-p", min=0.0, max=1.0, help="Nucleus sampling's share.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="For sampling.")]
 UnprovenOption = Annotated[
-    bool, typer.Option("--allow-unproven-length", help="Use the window beyond the length `model check` proved.")
+    bool,
+    typer.Option("--allow-unproven-length", help="Use the window beyond the length `model check` proved."),
 ]
 FailOnRefusalOption = Annotated[
     bool, typer.Option("--fail-on-refusal", help="Exit 4 where the documents hold no answer.")

@@ -27,7 +27,7 @@ class GenerationOptions:
 class Engine(Protocol):
     """Something that answers a packed prompt.
 
-    `window` counts prompt and answer together, in this engine's tokens. `estimated` says that the token counts
+    `window` counts prompt and answer together, in this engine's tokens. `estimated` says that the counts
     are not from the model's own tokenizer.
     """
 

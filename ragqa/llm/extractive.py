@@ -30,7 +30,9 @@ class ExtractiveEngine:
         """As many ids as the text has tokens by estimate: this engine has no model that would read them."""
         return tuple(range(count_tokens(message)))
 
-    def generate(self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text) -> Generation:
+    def generate(
+        self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
+    ) -> Generation:
         """The sentences that answer, or the refusal; `confidence` says how surely the documents hold the answer."""
         selection = select(prompt.question, prompt.blocks, self._embedder.embed)
         if selection.refuses:
@@ -47,7 +49,9 @@ def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str
     shown = sorted(sentences, key=lambda sentence: (order[sentence.block.key], sentence.start))
     keys = dict.fromkeys(sentence.block.key for sentence in shown)
     sources = [lines(block) for block in blocks if block.key in keys]
-    return " ".join(" ".join(sentence.text.split()) for sentence in shown) + "\nSource:\n" + "\n\n".join(sources)
+    return (
+        " ".join(" ".join(sentence.text.split()) for sentence in shown) + "\nSource:\n" + "\n\n".join(sources)
+    )
 
 
 def lines(block: ContextBlock) -> str:

@@ -1,0 +1,5 @@
+"""`python -m ragqa`."""
+
+from ragqa.cli import main
+
+main()

@@ -1,0 +1,270 @@
+"""`ask`, `batch` and `search`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ragqa.cli.options import (
+    ContextTokensOption,
+    EngineOption,
+    FailOnRefusalOption,
+    IndexOption,
+    JsonOption,
+    MaxAnswerTokensOption,
+    ModelOption,
+    OnUnsupportedOption,
+    SeedOption,
+    StrictOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
+    UnprovenOption,
+    WhereOption,
+)
+from ragqa.cli.output import progress, put, put_json, say, show
+
+REFUSED = 4
+PART_FAILED = 3
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this file on the program."""
+    app.command()(ask)
+    app.command()(batch)
+    app.command()(search)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The options `ask` and `batch` share, as given."""
+
+    engine: str
+    model: str | None
+    context_tokens: int | None
+    top_k: int
+    strict: bool
+    on_unsupported: str
+    max_answer_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    allow_unproven_length: bool
+
+    def answerer(self, index: Path | None) -> Any:
+        """The context manager of an answerer with these options."""
+        from ragqa.settings import AnswerSettings, RetrievalSettings
+        from ragqa.wiring import EngineChoice, open_answerer
+
+        if self.on_unsupported not in ("mark", "refuse"):
+            raise typer.BadParameter("mark or refuse", param_hint="--on-unsupported")
+        return open_answerer(
+            index,
+            EngineChoice(self.engine, self.model, self.allow_unproven_length),
+            RetrievalSettings(top_k=self.top_k),
+            AnswerSettings(
+                context_tokens=self.context_tokens,
+                max_answer_tokens=self.max_answer_tokens,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                seed=self.seed,
+                strict=self.strict,
+                on_unsupported="refuse" if self.on_unsupported == "refuse" else "mark",
+            ),
+        )
+
+
+def where_pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """KEY=VALUE pairs. Raises a usage error for anything else."""
+    pairs = []
+    for item in given or ():
+        key, equals, value = item.partition("=")
+        if not (key and equals):
+            raise typer.BadParameter(f"{item!r} is not KEY=VALUE", param_hint="--where")
+        pairs.append((key, value))
+    return tuple(pairs)
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
+    index: IndexOption = None,
+    engine: EngineOption = "auto",
+    model: ModelOption = None,
+    context_tokens: ContextTokensOption = None,
+    top_k: TopKOption = 24,
+    where: WhereOption = None,
+    strict: StrictOption = False,
+    on_unsupported: OnUnsupportedOption = "mark",
+    max_answer_tokens: MaxAnswerTokensOption = 512,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    seed: SeedOption = 0,
+    allow_unproven_length: UnprovenOption = False,
+    show_prompt: Annotated[
+        bool, typer.Option("--show-prompt", help="Print the prompt on stderr before the answer.")
+    ] = False,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Show the raw text on stderr as it is written. [default: on a terminal]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    fail_on_refusal: FailOnRefusalOption = False,
+) -> None:
+    """Answer one question from the documents, every sentence cited and checked."""
+    if not question.strip():
+        raise typer.BadParameter("is empty", param_hint="QUESTION")
+    asking = Asking(
+        engine,
+        model,
+        context_tokens,
+        top_k,
+        strict,
+        on_unsupported,
+        max_answer_tokens,
+        temperature,
+        top_p,
+        seed,
+        allow_unproven_length,
+    )
+    with asking.answerer(index) as answerer:
+        answer = answerer.ask(question, where_pairs(where), on_text=streamer(stream))
+    if show_prompt and answer.prompt:
+        say(answer.prompt.text)
+    if as_json:
+        from ragqa.contract import answer_json
+
+        put_json(answer_json(answer))
+    else:
+        from ragqa.terminal import answer_view
+
+        show(answer_view(answer))
+    if answer.refused and fail_on_refusal:
+        raise typer.Exit(REFUSED)
+
+
+def streamer(wanted: bool | None) -> Any:
+    """What shows raw text as it is written: on stderr, since it is not checked yet."""
+    import sys
+
+    from ragqa.llm.engine import ignore_text
+    from ragqa.terminal import printable
+
+    if not (sys.stderr.isatty() if wanted is None else wanted):
+        return ignore_text
+
+    def write(piece: str) -> None:
+        sys.stderr.write(printable(piece))
+        sys.stderr.flush()
+
+    return write
+
+
+def batch(
+    file: Annotated[Path, typer.Argument(help="Questions: .txt, .csv or .jsonl.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="JSON lines; a run that was stopped continues there.",
+            show_default=False,
+        ),
+    ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="The answers as a table too; needs --output.", show_default=False
+        ),
+    ] = None,
+    index: IndexOption = None,
+    engine: EngineOption = "auto",
+    model: ModelOption = None,
+    context_tokens: ContextTokensOption = None,
+    top_k: TopKOption = 24,
+    where: WhereOption = None,
+    strict: StrictOption = False,
+    on_unsupported: OnUnsupportedOption = "mark",
+    max_answer_tokens: MaxAnswerTokensOption = 512,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    seed: SeedOption = 0,
+    allow_unproven_length: UnprovenOption = False,
+    fail_on_refusal: FailOnRefusalOption = False,
+) -> None:
+    """Answer every question of a file: JSON lines, written as made; stopped, it continues where it was."""
+    from ragqa.batch import run_batch, run_of, stream_batch, write_csv
+    from ragqa.questions import read_questions
+
+    if csv_file and not output:
+        raise typer.BadParameter("needs --output as well", param_hint="--csv")
+    questions = read_questions(file)
+    pairs = where_pairs(where)
+    asking = Asking(
+        engine,
+        model,
+        context_tokens,
+        top_k,
+        strict,
+        on_unsupported,
+        max_answer_tokens,
+        temperature,
+        top_p,
+        seed,
+        allow_unproven_length,
+    )
+    with asking.answerer(index) as answerer, progress() as tick:
+
+        def ask_one(question: str) -> Any:
+            return answerer.ask(question, pairs)
+
+        def done(number: int, total: int) -> None:
+            tick("answering", number, total)
+
+        if output:
+            run = run_of(questions, answerer.retriever.index.state, answerer.identity(pairs))
+            summary = run_batch(questions, ask_one, output, run, done)
+        else:
+            summary = stream_batch(questions, ask_one, put, done)
+    if output and csv_file:
+        write_csv(output, csv_file)
+    say(
+        f"{summary.answered} answered, {summary.refused} refused, {summary.failed} failed"
+        + (f", {summary.kept} from an earlier run" if summary.kept else "")
+        + "."
+    )
+    if summary.failed:
+        raise typer.Exit(PART_FAILED)
+    if fail_on_refusal and (summary.refused or summary.refused_before):
+        raise typer.Exit(REFUSED)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
+    index: IndexOption = None,
+    top_k: Annotated[
+        int, typer.Option("--top-k", min=1, max=1000, metavar="N", help="How many chunks.")
+    ] = 10,
+    where: WhereOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what retrieval finds, without an answer."""
+    from ragqa.wiring import open_retriever
+
+    with open_retriever(index) as retriever:
+        hits = retriever.search(query, top_k, where_pairs(where))
+    for rank, hit in enumerate(hits, start=1):
+        if as_json:
+            from ragqa.contract import hit_json
+
+            put_json(hit_json(rank, hit))
+        else:
+            from ragqa.terminal import hit_view
+
+            show(hit_view(rank, hit))
+    if not hits:
+        say("Nothing found.")

@@ -1,0 +1,25 @@
+"""`doctor`."""
+
+import typer
+
+from ragqa.cli.options import IndexOption, JsonOption
+from ragqa.cli.output import put, put_json
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the command of this file on the program."""
+    app.command()(doctor)
+
+
+def doctor(index: IndexOption = None, as_json: JsonOption = False) -> None:
+    """What works here, and what would be missing: versions, engines, models with their licences, index."""
+    from ragqa.contract import findings_json
+    from ragqa.doctor import examine
+
+    findings = tuple(examine(index))
+    if as_json:
+        put_json(findings_json(findings))
+        return
+    signs = {"ok": "ok", "missing": "--", "note": "  "}
+    for finding in findings:
+        put(f"{signs[finding.state]}  {finding.topic:<8} {finding.name:<14} {finding.detail}\n")

@@ -1,0 +1,173 @@
+"""`ingest`, `sources …` and `index …`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragqa.cli.options import IndexOption, JsonOption, LockTimeoutOption
+from ragqa.cli.output import progress, put, put_json, say
+
+PART_FAILED = 3
+sources = typer.Typer(help="What was ingested.", no_args_is_help=True)
+index = typer.Typer(help="Look after the index.", no_args_is_help=True)
+SourceArgument = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help="A source, or the beginning of a document id.", show_default=False),
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this file on the program."""
+    app.command()(ingest)
+    app.add_typer(sources, name="sources")
+    app.add_typer(index, name="index")
+
+
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders or files.", show_default=False)
+    ],
+    index: IndexOption = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", metavar="GLOB", help="Only these files.", show_default=False),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="GLOB", help="Not these files.", show_default=False),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            metavar="N",
+            help="Parsing processes. [default: one a core, 4 at most]",
+            show_default=False,
+        ),
+    ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            "--embedder",
+            metavar="NAME",
+            show_default=False,
+            help="minilm, or provider:model of LangChain. [default: the index's own, else minilm]",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, change nothing.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Allow removing more than half of a root's documents.")
+    ] = False,
+    lock_timeout: LockTimeoutOption = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring an index in line with folders and files: new, changed, renamed and vanished ones."""
+    from ingest.pipeline import IngestOptions, ingest_paths
+
+    from ragqa.contract import report_json
+    from ragqa.terminal import report_lines
+    from ragqa.wiring import default_workers, new_index_path
+
+    options = IngestOptions(
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        workers=default_workers() if workers is None else workers,
+        embedder=embedder,
+        dry_run=dry_run,
+        prune=prune,
+        lock_timeout=lock_timeout,
+    )
+    with progress() as tick:
+        report = ingest_paths(paths, new_index_path(index), options, tick)
+    if as_json:
+        put_json(report_json(report))
+    else:
+        put("".join(f"{line}\n" for line in report_lines(report)))
+    if report.failed:
+        raise typer.Exit(PART_FAILED)
+
+
+@sources.command("list")
+def list_sources(index: IndexOption = None, as_json: JsonOption = False) -> None:
+    """One line a source: its document, state, title, pages, size."""
+    from ingest.index import open_index
+    from ragqa.contract import source_json
+    from ragqa.terminal import source_line
+    from ragqa.wiring import index_path
+
+    with open_index(index_path(index)) as opened:
+        for row in opened.sources():
+            if as_json:
+                put_json(source_json(row))
+            else:
+                put(source_line(row) + "\n")
+
+
+@sources.command("text")
+def text(source: SourceArgument, index: IndexOption = None) -> None:
+    """Print a document's canonical text, no newline added: what citations' offsets count in."""
+    from ingest.index import open_index
+    from ragqa.wiring import index_path
+
+    with open_index(index_path(index)) as opened:
+        put(opened.document(opened.resolve(source)).text)
+
+
+@sources.command("remove")
+def remove(source: SourceArgument, index: IndexOption = None, lock_timeout: LockTimeoutOption = 10.0) -> None:
+    """Take a source out of the index. The file stays; the next ingest of its folder brings it back."""
+    from ingest.index import remove_source
+    from ragqa.wiring import index_path
+
+    for removed in remove_source(index_path(index), source, lock_timeout):
+        say(f"Removed {removed}.")
+
+
+@index.command("stats")
+def stats(index: IndexOption = None, as_json: JsonOption = False) -> None:
+    """Counts, sizes, versions and the state of what is derived."""
+    from ingest.index import open_index
+    from ragqa.contract import stats_json
+    from ragqa.wiring import index_path
+
+    with open_index(index_path(index)) as opened:
+        facts = stats_json(opened.stats())
+    if as_json:
+        put_json(facts)
+        return
+    put("".join(f"{key}: {value}\n" for key, value in facts.items() if key != "schema_version"))
+
+
+@index.command("check")
+def check(index: IndexOption = None, as_json: JsonOption = False) -> None:
+    """Compare all that is stored with all that is derived; exit 7 where something does not fit."""
+    from ingest.index import check_index
+    from ragqa.contract import check_json
+    from ragqa.errors import CheckFailedError
+    from ragqa.wiring import index_path
+
+    with progress() as tick:
+        problems = check_index(index_path(index), tick)
+    if as_json:
+        put_json(check_json(problems))
+    elif problems:
+        put("".join(f"{problem}\n" for problem in problems))
+    else:
+        put("No problem found.\n")
+    if problems:
+        raise CheckFailedError(f"{len(problems)} problem(s). `ragqa index repair` rebuilds what is derived.")
+
+
+@index.command("repair")
+def repair(index: IndexOption = None, lock_timeout: LockTimeoutOption = 10.0) -> None:
+    """Rebuild the full text and the Chroma collection from what is stored: no parsing, no embedding."""
+    from ingest.index import repair_index
+    from ragqa.wiring import index_path
+
+    with progress() as tick:
+        repair_index(index_path(index), lock_timeout, tick)
+    say("Rebuilt.")

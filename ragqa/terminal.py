@@ -1,0 +1,148 @@
+"""Answers for people: numbered citations, then source, page, date and quote. Everything shown passes `printable`.
+
+Text of documents is put on the terminal as text alone: no control character, no markup of its own.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.text import Text
+
+from ingest.index import SourceRow
+from ingest.pipeline import Report
+from ragqa.types import Answer, Citation, ContextBlock, Hit, Sentence
+
+WORD = re.compile(r"\w+")
+VERDICT_NOTES = {"partial": "only partly supported", "unsupported": "not supported by the documents"}
+REFUSAL_NOTES = {
+    "nothing_retrieved": "Nothing like it was found.",
+    "not_in_context": "Passages were found, but none that answers.",
+    "unsupported": "An answer was written, but the documents do not support it.",
+}
+
+
+def printable(text: str) -> str:
+    """The text with every control, format and surrogate character replaced: nothing acts on a terminal."""
+    return "".join(
+        char
+        if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        else (" " if char.isspace() else "\ufffd")
+        for char in text
+    )
+
+
+def one_line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that wraps for a terminal and leaves lines whole for a pipe; no markup, no guessing of colours."""
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    made.soft_wrap = not made.is_terminal
+    return made
+
+
+def answer_view(answer: Answer) -> Group:
+    """The answer as it is shown: sentences with their citations' numbers, then each citation."""
+    blocks = {block.key: block for block in answer.prompt.blocks} if answer.prompt else {}
+    parts: list[Text | Padding] = [answer_text(answer)]
+    for citation in answer.citations:
+        citing = [sentence for sentence in answer.sentences if citation.id in sentence.citations]
+        parts.append(Text(""))
+        parts.append(citation_head(citation, blocks[citation.block_key]))
+        parts.append(Padding(quote_text(citation, citing, answer.question), (0, 0, 0, 4)))
+    return Group(*parts)
+
+
+def answer_text(answer: Answer) -> Text:
+    """The answer with `[n]` behind each cited sentence and a note behind each that is not supported."""
+    if answer.refused:
+        note = REFUSAL_NOTES[answer.refusal_reason or "not_in_context"]
+        return Text(f"{answer.text} {note}", style="yellow")
+    text = Text()
+    end = 0
+    for sentence in answer.sentences:
+        text.append(printable(answer.text[end : sentence.end]))
+        end = sentence.end
+        marks = "".join(f"[{number}]" for number in sentence.citations)
+        if marks:
+            text.append(f" {marks}", style="cyan")
+        note = VERDICT_NOTES.get(sentence.verdict)
+        if note:
+            missing = (
+                f": {', '.join(one_line(item) for item in sentence.missing)}" if sentence.missing else ""
+            )
+            text.append(f" ({note}{missing})", style="red")
+    text.append(printable(answer.text[end:]))
+    return text
+
+
+def citation_head(citation: Citation, block: ContextBlock) -> Text:
+    """`[1] source, page 3 · Title › Section · 2024-01-01`."""
+    head = Text()
+    head.append(f"[{citation.id}] ", style="cyan")
+    head.append(one_line(block.source), style="bold")
+    head.append(f", {pages(citation.page, citation.page_end)}" if citation.page else "")
+    metadata = dict(block.metadata)
+    details = [" › ".join(part for part in (block.title, *block.section) if part), metadata.get("date", "")]
+    for detail in dict.fromkeys(one_line(detail) for detail in details if detail):
+        head.append(f" · {detail}", style="dim")
+    return head
+
+
+def pages(first: int, last: int | None) -> str:
+    return f"pages {first}-{last}" if last and last != first else f"page {first}"
+
+
+def quote_text(citation: Citation, citing: list[Sentence], question: str) -> Text:
+    """The quote on one line, the words that carry the answer in bold."""
+    words = {word for sentence in citing for word in content_words(sentence.text)} or set(
+        content_words(question)
+    )
+    text = Text("“")
+    quote = one_line(citation.quote)
+    end = 0
+    for match in WORD.finditer(quote):
+        text.append(quote[end : match.start()])
+        text.append(match.group(), style="bold" if match.group().lower() in words else "")
+        end = match.end()
+    text.append(quote[end:] + "”")
+    return text
+
+
+def content_words(text: str) -> Iterator[str]:
+    """Words long enough to carry meaning, and everything with a digit."""
+    return (
+        word.lower() for word in WORD.findall(text) if len(word) > 3 or any(char.isdigit() for char in word)
+    )
+
+
+def hit_view(rank: int, hit: Hit) -> Group:
+    """One retrieved chunk: rank, score, place, text."""
+    head = Text(f"{rank:>3}  {hit.score:6.2f}  ")
+    head.append(one_line(hit.source), style="bold")
+    head.append(f", {pages(hit.page, hit.page_end)}" if hit.page else "")
+    if hit.section:
+        head.append(f" · {one_line(' › '.join(hit.section))}", style="dim")
+    return Group(head, Padding(Text(one_line(hit.text)), (0, 0, 0, 5)))
+
+
+def report_lines(report: Report) -> Iterator[str]:
+    """What an ingest did, one line a number; then each file that gave no document, by code."""
+    counts = ("added", "changed", "renamed", "removed", "unchanged")
+    yield ", ".join(f"{getattr(report, name)} {name}" for name in counts) + f"; {report.chunks} chunks."
+    for status, problems in (("failed", report.failed), ("skipped", report.skipped)):
+        if problems:
+            yield f"{len(problems)} {status}:"
+        for problem in problems:
+            yield f"  {problem.code:<13} {one_line(problem.source)}: {one_line(problem.message)}"
+
+
+def source_line(row: SourceRow) -> str:
+    """One line of `sources list`."""
+    size = f"{row.pages} pages" if row.pages else f"{row.characters or 0} characters"
+    state = "" if row.status == "ok" else f"  [{row.status}: {row.code}]"
+    return f"{(row.document_id or '-' * 12)[:12]}  {one_line(row.source)}  {one_line(row.title or '')}  {size}{state}"
