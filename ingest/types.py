@@ -37,7 +37,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed document. `id` is the sha256 of its bytes, `pages` the number of physical pages if it has any."""
+    """A parsed document. `id` is the sha256 of its bytes, `pages` how many physical pages it has."""
 
     id: str
     text: str

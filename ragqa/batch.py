@@ -1,7 +1,7 @@
 """Questions in, a JSON line an answer out: written and fsynced as made, so that a killed run resumes.
 
-Beside `answers.jsonl` stands `answers.jsonl.run.json`: the questions' sha256, the index's state and the settings.
-A run that differs is refused, never mixed.
+Beside `answers.jsonl` stands `answers.jsonl.run.json`: the questions' sha256, the index's state, the
+settings. A run that differs is refused, never mixed.
 """
 
 import csv
@@ -160,10 +160,7 @@ def table_row(line: Json) -> list[object]:
             "",
             f"{line['error']['code']}: {line['error']['message']}",
         ]
-    cited = [
-        f'[{c["id"]}] {c["source"]}{f", page {c['page']}" if c["page"] else ""}: "{" ".join(c["quote"].split())}"'
-        for c in line["citations"]
-    ]
+    cited = [cited_text(citation) for citation in line["citations"]]
     return [
         line["id"],
         line["question"],
@@ -173,6 +170,13 @@ def table_row(line: Json) -> list[object]:
         "\n".join(cited),
         "",
     ]
+
+
+def cited_text(citation: Json) -> str:
+    """A citation in one cell: number, source, page, quote on one line."""
+    page = f", page {citation['page']}" if citation["page"] else ""
+    quote = " ".join(citation["quote"].split())
+    return f'[{citation["id"]}] {citation["source"]}{page}: "{quote}"'
 
 
 def cell(value: object) -> object:

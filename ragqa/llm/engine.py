@@ -44,6 +44,8 @@ class Engine(Protocol):
         """The final ids of a closed-context message, the model's wrapper included."""
         ...
 
-    def generate(self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text) -> Generation:
+    def generate(
+        self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
+    ) -> Generation:
         """Answer the prompt; `on_text` gets the text as it is written."""
         ...

@@ -33,12 +33,9 @@ class ExtractiveEngine:
     def generate(
         self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
     ) -> Generation:
-        """The sentences that answer, or the refusal; `confidence` says how surely the documents hold the answer."""
+        """The sentences that answer, or the refusal; `confidence` is that the documents hold the answer."""
         selection = select(prompt.question, prompt.blocks, self._embedder.embed)
-        if selection.refuses:
-            text = REFUSAL
-        else:
-            text = reply(selection.sentences, prompt.blocks)
+        text = REFUSAL if selection.refuses else reply(selection.sentences, prompt.blocks)
         on_text(text)
         return Generation(text, tokens=count_tokens(text), confidence=selection.confidence)
 

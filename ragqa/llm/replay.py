@@ -25,7 +25,9 @@ class ReplayEngine:
         """One id a word; the id is the word's length."""
         return tuple(len(word) for word in message.split())
 
-    def generate(self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text) -> Generation:
+    def generate(
+        self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
+    ) -> Generation:
         """The recorded reply, streamed word by word and cut at `max_tokens` words."""
         self.prompts.append(prompt)
         reply = self.replies[prompt.question]
