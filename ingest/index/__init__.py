@@ -1,0 +1,17 @@
+"""The index as others see it: find it, open it, ask it; check, repair, and remove from it."""
+
+from ingest.catalogue.filters import Where
+from ingest.catalogue.reader import IndexedChunk, IndexedDocument, SourceRow
+from ingest.index.facade import Index, IndexSettings, IndexStats, find_index, open_index
+
+__all__ = [
+    "Index",
+    "IndexSettings",
+    "IndexStats",
+    "IndexedChunk",
+    "IndexedDocument",
+    "SourceRow",
+    "Where",
+    "find_index",
+    "open_index",
+]

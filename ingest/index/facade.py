@@ -1,0 +1,258 @@
+"""Reading an index. An open Index is one snapshot: what others write meanwhile is not seen."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.catalogue import lexical, reader
+from ingest.catalogue.filters import Where, matches
+from ingest.catalogue.reader import IndexedChunk, IndexedDocument, SourceRow
+from ingest.catalogue.schema import (
+    DATABASE,
+    SCHEMA_VERSION,
+    connect_reader,
+    has_tables,
+    read_settings,
+    storage_errors,
+)
+from ingest.errors import IndexMismatchError, NoIndexError, SourceNotFoundError
+from ingest.index.names import resolve_name
+from ingest.types import Line
+
+INDEX_FOLDER = ".ragqa"
+EXACT_BELOW = 20_000
+"""Up to this many chunks every vector is compared: exact, and in less time than importing chromadb takes."""
+WEIGHTS = (2.0, 1.0, 1.0)
+"""How much a word counts in a title, in the heading trail, in the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """What an index was made with."""
+
+    schema_version: str
+    embedder: str
+    dimensions: int
+    chunker_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """Figures about an index. `statuses` counts sources by status, or by code where there is no document."""
+
+    path: str
+    settings: IndexSettings
+    roots: tuple[str, ...]
+    sources: int
+    documents: int
+    chunks: int
+    characters: int
+    statuses: tuple[tuple[str, int], ...]
+    bytes: int
+    generation: str
+    generation_state: str
+
+
+def find_index(start: Path, explicit: Path | None) -> Path:
+    """The index folder to use: `explicit` where given, else `.ragqa` in `start` or the nearest folder above.
+
+    `explicit` may also name the folder that holds `.ragqa`. Raises NoIndexError, which says where it looked.
+    """
+    places = [folder / INDEX_FOLDER for folder in (start.absolute(), *start.absolute().parents)]
+    if explicit is not None:
+        places = [explicit, explicit / INDEX_FOLDER]
+    for place in places:
+        if (place / DATABASE).is_file():
+            return place
+    looked = f"{places[0]}" if explicit is not None else f"{start.absolute()} and the folders above it"
+    raise NoIndexError(f"There is no index here: looked in {looked}. Make one with: ragqa ingest FOLDER")
+
+
+def open_index(path: Path, *, exact_below: int = EXACT_BELOW) -> "Index":
+    """The index in the folder `path`, as it is now. Use as a context manager, or close it.
+
+    Raises NoIndexError, IndexMismatchError (another schema), StorageError (unreadable).
+    """
+    if not (path / DATABASE).is_file():
+        raise NoIndexError(f"There is no index at {path}. Make one with: ragqa ingest FOLDER")
+    with storage_errors(path):
+        connection = connect_reader(path)
+        try:
+            connection.execute("BEGIN")
+            return Index(path, connection, exact_below)
+        except BaseException:
+            connection.close()
+            raise
+
+
+class Index:
+    """One snapshot of an index. Its methods may be called from several threads; they wait for each other."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, exact_below: int) -> None:
+        if not has_tables(connection):
+            raise NoIndexError(f"The index at {path} was never finished. Run: ragqa ingest FOLDER")
+        self.path = path
+        self._connection = connection
+        self._lock = RLock()
+        values = read_settings(connection)
+        if values["schema_version"] != SCHEMA_VERSION:
+            raise IndexMismatchError(
+                f"The index at {path} has schema {values['schema_version']}, "
+                f"this program reads {SCHEMA_VERSION}. "
+                f"Delete {path} and make it again with: ragqa ingest FOLDER"
+            )
+        self.settings = IndexSettings(
+            values["schema_version"], values["embedder"], int(values["dimensions"]), values["chunker_version"]
+        )
+        self.state = f"{values['identity']}-{values['revision']}"
+        self._chunk_count = int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
+        self._terms = lexical.QueryTerms()
+        self._frequencies: dict[str, int] = {}
+        self._matrix: tuple[reader.Ids, reader.Matrix] | None = None
+        self._exact_below = exact_below
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        with self._lock:
+            self._terms.close()
+            self._connection.close()
+
+    def lexical(
+        self, query: str, limit: int, where: Where = (), weights: tuple[float, float, float] = WEIGHTS
+    ) -> list[tuple[int, float]]:
+        """The best chunks by words: (chunk id, bm25), higher is better. Any text is a query, and no character
+        of it an operator. Words that more than a tenth of the chunks hold are left out, unless all do.
+        """
+        with self._lock, storage_errors(self.path):
+            words = self._terms.split(query)
+            frequencies = [(word, self._frequency(stem)) for stem, word in words.items()]
+            chosen = lexical.choose_terms(frequencies, self._chunk_count)
+            if not chosen or limit < 1:
+                return []
+            expression = lexical.match_expression(chosen)
+            if not where:
+                return lexical.search(self._connection, expression, weights, limit)
+            return lexical.search_within(self._connection, expression, weights, limit, self._allowed(where))
+
+    def _frequency(self, stem: str) -> int:
+        if stem not in self._frequencies:
+            row = self._connection.execute("SELECT doc FROM terms WHERE term = ?", (stem,)).fetchone()
+            self._frequencies[stem] = int(row[0]) if row else 0
+        return self._frequencies[stem]
+
+    def dense(self, vector: NDArray[np.float32], limit: int, where: Where = ()) -> list[tuple[int, float]]:
+        """The chunks nearest to a unit vector (dimensions,): (chunk id, cosine), best first, ties by id."""
+        with self._lock, storage_errors(self.path):
+            return self._exact(vector, limit, self._allowed(where) if where else None)
+
+    def _exact(
+        self, vector: NDArray[np.float32], limit: int, allowed: list[int] | None
+    ) -> list[tuple[int, float]]:
+        if self._matrix is None:
+            self._matrix = reader.read_matrix(self._connection, self.settings.dimensions)
+        ids, matrix = self._matrix
+        if allowed is not None:
+            rows = np.searchsorted(ids, np.asarray(allowed, np.int64))
+            ids, matrix = ids[rows], matrix[rows]
+        return nearest(ids, matrix, vector, limit)
+
+    def _allowed(self, where: Where) -> list[int]:
+        keys = [
+            key
+            for key, title, metadata, sources in reader.read_filter_rows(self._connection)
+            if matches(where, title, metadata, sources)
+        ]
+        return reader.read_chunk_ids(self._connection, keys)
+
+    def chunks(self, ids: Sequence[int]) -> tuple[IndexedChunk, ...]:
+        """These chunks in this order. KeyError where an id is not of this index."""
+        with self._lock, storage_errors(self.path):
+            return reader.read_chunks(self._connection, ids)
+
+    def document_chunks(self, document_id: str) -> tuple[IndexedChunk, ...]:
+        """All chunks of a document in the order of its text; none for an unknown id."""
+        with self._lock, storage_errors(self.path):
+            return reader.read_document_chunks(self._connection, document_id)
+
+    def vectors(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """The embeddings (len(ids), dimensions) of these chunks. KeyError for an id that is not there."""
+        with self._lock, storage_errors(self.path):
+            found = reader.read_vectors(self._connection, ids)
+        rows = [found[int(chunk_id)] for chunk_id in ids]
+        return np.stack(rows) if rows else np.empty((0, self.settings.dimensions), np.float32)
+
+    def document(self, document_id: str) -> IndexedDocument:
+        """One document with its text. Raises SourceNotFoundError."""
+        with self._lock, storage_errors(self.path):
+            found = reader.read_document(self._connection, document_id)
+        if found is None:
+            raise SourceNotFoundError(
+                f"No document has the id {document_id}. List them with: ragqa sources list"
+            )
+        return found
+
+    def resolve(self, name: str) -> str:
+        """The id of the document that a source or the beginning of an id names. Raises SourceNotFoundError."""
+        with self._lock, storage_errors(self.path):
+            return resolve_name(self._connection, name)
+
+    def boxes(self, document_id: str, start: int, end: int) -> tuple[Line, ...]:
+        """The page lines that share at least one code point with [start, end) of the document's text."""
+        with self._lock, storage_errors(self.path):
+            return reader.read_lines(self._connection, document_id, start, end)
+
+    def sources(self) -> Iterator[SourceRow]:
+        """Every source in alphabetical order, those without a document too."""
+        with self._lock, storage_errors(self.path):
+            rows = list(reader.read_sources(self._connection))
+        return iter(rows)
+
+    def stats(self) -> IndexStats:
+        """Counts, sizes and versions."""
+        with self._lock, storage_errors(self.path):
+            counts = reader.read_counts(self._connection)
+            roots = reader.read_roots(self._connection)
+        size = sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        return IndexStats(
+            str(self.path),
+            self.settings,
+            roots,
+            counts.sources,
+            counts.documents,
+            counts.chunks,
+            counts.characters,
+            counts.statuses,
+            size,
+            "",
+            "absent",
+        )
+
+
+def nearest(
+    ids: reader.Ids, matrix: reader.Matrix, vector: NDArray[np.float32], limit: int
+) -> list[tuple[int, float]]:
+    """The `limit` rows of matrix (n, d) with the greatest dot product with vector (d,), best first."""
+    if limit < 1 or not len(ids):
+        return []
+    scores = matrix @ np.asarray(vector, np.float32)
+    best = np.arange(len(ids))
+    if limit < len(ids):
+        threshold = np.partition(scores, len(ids) - limit)[len(ids) - limit]
+        best = np.flatnonzero(scores >= threshold)
+    best = best[np.lexsort((ids[best], -scores[best]))][:limit]
+    return [(int(ids[row]), float(scores[row])) for row in best]
