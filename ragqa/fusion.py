@@ -1,13 +1,25 @@
-"""Fusion of ranked lists into one. Pure: no index, no model, no disk."""
+"""Fusion of ranked lists into one, and links between passages. Pure: no index, no model, no disk."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite, sqrt
+
+from ragqa.types import Hit
 
 Ranking = Sequence[tuple[int, float]]
 """Chunk ids with their scores by one retriever; higher is better, in any order, an id at most once."""
 
 Fused = tuple[int, float, tuple[tuple[str, int], ...]]
 """Chunk id, fused score, and (retriever, rank from 1) for each retriever that found it."""
+
+WORD = re.compile(r"\w+")
+TRAILING_BRACKETS = re.compile(r"\s*\([^()]*\)$")
+# Chosen on the even half of the multi-hop questions: all supports among ten went from 0.70 to 0.84 there, and
+# from 0.74 to 0.83 on the odd half; nothing changed on sets whose titles are sentences (docs/decisions.md).
+LINKING_HITS = 3
+NAMED_IN_QUESTION = 1.0
+NAMED_IN_BEST = 2.0
 
 
 def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[Fused]:
@@ -63,3 +75,40 @@ def _weight(weights: Mapping[str, float], name: str) -> float:
 
 def _best_first(ranking: Ranking) -> list[int]:
     return [chunk_id for chunk_id, _ in sorted(ranking, key=lambda pair: (-pair[1], pair[0]))]
+
+
+def link_titles(question: str, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits reordered, those whose title the question or one of the best hits mentions moved up.
+
+    A question that needs several documents names one of them; the passage found first names the next. Of the
+    titles only exact mentions count (white space, case and signs apart, a trailing "(…)" left out), and of
+    titles of one word only rare ones. `hits` is all of the fused candidates, best first; scores get a bonus in
+    standard deviations. Ties keep the order of `hits`.
+    """
+    texts = [_plain(hit.text) for hit in hits]
+    asked = _plain(question)
+    best = [(hit.document_id, text) for hit, text in zip(hits[:LINKING_HITS], texts, strict=False)]
+    linked = []
+    for hit in hits:
+        title = _plain(TRAILING_BRACKETS.sub("", hit.title))
+        bonus = 0.0
+        if _names_something(title, texts):
+            bonus += NAMED_IN_QUESTION * (title in asked)
+            bonus += NAMED_IN_BEST * any(
+                title in text for document_id, text in best if document_id != hit.document_id
+            )
+        linked.append(replace(hit, score=hit.score + bonus) if bonus else hit)
+    return sorted(linked, key=lambda hit: -hit.score)
+
+
+def _names_something(title: str, texts: Sequence[str]) -> bool:
+    """Whether a title can be taken for a name: several words, or one that few of the passages hold."""
+    words = title.split()
+    if len(words) != 1:
+        return bool(words)
+    return len(words[0]) > 1 and 10 * sum(title in text for text in texts) <= len(texts)
+
+
+def _plain(text: str) -> str:
+    """Lower-case words set apart by single spaces, one before the first and one after the last."""
+    return f" {' '.join(WORD.findall(text.lower()))} "

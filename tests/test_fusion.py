@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.fusion import fuse, standardise
+from ragqa.fusion import fuse, link_titles, standardise
+from ragqa.types import Hit
 
 scores = st.integers(-1000, 1000).map(lambda value: value / 8)
 rankings = st.dictionaries(st.integers(0, 40), scores, max_size=12).map(lambda found: list(found.items()))
@@ -97,3 +98,41 @@ def test_a_weight_of_zero_takes_a_retriever_out_of_the_order(ranking: list[tuple
 def test_an_absent_passage_never_stands_above_one_that_was_found(ranking: list[tuple[int, float]]) -> None:
     standard, absent = standardise(ranking)
     assert absent <= min(standard.values())
+
+
+def hit(number: int, title: str, text: str, score: float) -> Hit:
+    return Hit(number, f"{number}.md", f"doc{number}", title, (), None, None, 0, len(text), text, score, ())
+
+
+FILLER = [hit(100 + n, f"Filler {n}", "Words that say nothing of it.", -0.1 - n / 100) for n in range(20)]
+
+
+def test_the_document_that_the_best_passage_names_moves_up() -> None:
+    sonata = hit(1, "Flute Sonata", "The hand is that of Carl Philipp Emanuel Bach.", 2.0)
+    bach = hit(2, "Carl Philipp Emanuel Bach (composer)", "His godfather was Telemann.", -1.5)
+    order = [one.chunk_id for one in link_titles("Whose hand wrote the manuscript?", [sonata, *FILLER, bach])]
+    assert order[:2] == [1, 2]
+
+
+def test_the_document_that_the_question_names_moves_up() -> None:
+    airport = hit(1, "Watertown Airport", "It lies in New York.", -0.5)
+    linked = link_titles("Where is watertown   AIRPORT?", [*FILLER, airport])
+    assert linked[0].chunk_id == 1
+    assert linked[0].score == 0.5
+
+
+def test_a_title_does_not_link_to_itself_nor_to_a_part_of_a_word() -> None:
+    own = hit(1, "Annual Report", "This annual report covers it.", 1.0)
+    part = hit(2, "Port", "Ships.", -1.0)
+    assert link_titles("What is covered?", [own, *FILLER, part]) == [own, *FILLER, part]
+
+
+def test_a_common_word_as_title_links_nothing() -> None:
+    common = hit(1, "Words", "Something else.", -1.0)
+    assert link_titles("Which words?", [*FILLER, common])[-1] == common
+
+
+def test_empty_titles_and_no_hits_change_nothing() -> None:
+    untitled = [hit(1, "", "Some text.", 1.0), hit(2, "()", "More text.", 0.5)]
+    assert link_titles("Some text?", untitled) == untitled
+    assert link_titles("Some text?", []) == []

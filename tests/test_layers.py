@@ -20,6 +20,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.gptq",),
     ("ragqa.llm.engine",),
     ("ragqa.prompt", "ragqa.citations", "ragqa.fusion", "ragqa.selection", "ragqa.questions"),
+    ("ragqa.citations.replies", "ragqa.citations.checking", "ragqa.citations.facts", "ragqa.citations.words"),
+    ("ragqa.prompt.packing", "ragqa.prompt.metadata", "ragqa.prompt.grammar", "ragqa.prompt.defusing"),
     ("ragqa.types", "ragqa.settings", "ragqa.errors", "ragqa"),
     ("ingest.pipeline",),
     ("ingest.index",),
