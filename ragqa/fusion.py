@@ -78,12 +78,12 @@ def _best_first(ranking: Ranking) -> list[int]:
 
 
 def link_titles(question: str, hits: Sequence[Hit]) -> list[Hit]:
-    """The hits reordered, those whose title the question or one of the best hits mentions moved up.
+    """The hits reordered: those whose title the question or one of the best hits names are moved up.
 
-    A question that needs several documents names one of them; the passage found first names the next. Of the
-    titles only exact mentions count (white space, case and signs apart, a trailing "(…)" left out), and of
-    titles of one word only rare ones. `hits` is all of the fused candidates, best first; scores get a bonus in
-    standard deviations. Ties keep the order of `hits`.
+    A question that needs several documents names one of them; the passage found first names the next. Of
+    the titles only exact mentions count (white space, case and signs apart, a trailing "(…)" left out), and
+    of titles of one word only rare ones. `hits` is all of the fused candidates, best first; scores get a
+    bonus in standard deviations. Ties keep the order of `hits`.
     """
     texts = [_plain(hit.text) for hit in hits]
     asked = _plain(question)
