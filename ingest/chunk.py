@@ -96,7 +96,7 @@ def units(document: Document) -> Iterator[Unit]:
         if element.kind == "heading":
             trail = [entry for entry in trail if entry[0] < element.depth] + [(element.depth, one_line(text))]
         if element.kind == "table_header":
-            header = one_line(text)
+            header = "\t".join(one_line(cell) for cell in text.split("\t"))
         elif element.kind != "table_row":
             header = ""
         section = tuple(title for _, title in trail)

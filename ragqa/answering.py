@@ -26,7 +26,7 @@ class Answerer:
         Raises PromptTooLongError where the question alone does not fit, and whatever the engine raises.
         """
         began = time.perf_counter()
-        blocks, dropped = self.retriever.retrieve(question, where)
+        found = self.retriever.retrieve(question, where)
         retrieved = time.perf_counter()
         draft = Answer(
             question=question,
@@ -43,17 +43,20 @@ class Answerer:
             tokens_estimated=self.engine.estimated,
             seconds_retrieve=retrieved - began,
         )
-        if not blocks:
+        if not found.blocks:
             return draft
         prompt = pack_prompt(
             question,
-            blocks,
+            found.blocks,
             self.engine.encode,
             window=self.engine.window,
             reserve=self.settings.max_answer_tokens,
             ceiling=self.settings.context_tokens,
+            focus=found.focus,
         )
-        prompt = replace(prompt, dropped=merged(dropped, prompt.dropped))
+        prompt = replace(prompt, dropped=merged(found.dropped, prompt.dropped))
+        if not prompt.blocks:
+            return replace(draft, prompt=prompt)
         generation = self.engine.generate(prompt, self._options(), on_text)
         draft = replace(
             draft, prompt=prompt, generation=generation, seconds_generate=time.perf_counter() - retrieved

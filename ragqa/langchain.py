@@ -1,10 +1,11 @@
 """The retriever as LangChain takes it: a `BaseRetriever` whose every `Document` can be cited.
 
     with open_langchain_retriever(Path(".ragqa")) as retriever:
-        chain = retriever | format_documents | prompt | model
+        chain = {"documents": retriever, "question": RunnablePassthrough()} | RunnableLambda(closed_context) | model
+        chain.invoke("How many days of leave do I have?")
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
+from ragqa.prompt import instruction_for, write
 from ragqa.retriever import Retriever
 from ragqa.types import ContextBlock
 
@@ -30,8 +32,8 @@ class RagqaRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
-        blocks, _ = self.retriever.retrieve(query, self.where)
-        return [document_of(block) for block in blocks[: self.k]]
+        found = self.retriever.retrieve(query, self.where)
+        return [document_of(block) for block in found.blocks[: self.k]]
 
 
 def document_of(block: ContextBlock) -> Document:
@@ -52,11 +54,13 @@ def document_of(block: ContextBlock) -> Document:
     return Document(id=block.key, page_content=block.text, metadata=metadata)
 
 
-def format_documents(documents: list[Document]) -> str:
-    """The documents as closed-context blocks: their text defused, so that none of it acts as a marker."""
-    from ragqa.prompt import write_blocks
+def closed_context(inputs: Mapping[str, Any]) -> str:
+    """The prompt for a chain's `documents` and `question`: closed-context blocks, then the instruction.
 
-    return write_blocks([(citable(document), document.page_content) for document in documents])
+    The documents' text is defused, so that none of it acts as a marker, a role or a special token.
+    """
+    blocks = [(citable(document), document.page_content) for document in inputs["documents"]]
+    return write(blocks, instruction_for(inputs["question"]))
 
 
 def citable(document: Document) -> tuple[tuple[str, str], ...]:

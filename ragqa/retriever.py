@@ -5,6 +5,7 @@ Small chunks are searched; what is packed are sections: each hit grows into the 
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ingest.embed import Embedder
 from ingest.chunk import count_tokens
@@ -18,6 +19,15 @@ WORD = re.compile(r"\w+")
 # Two texts that share nine words in ten, all numbers and all negations say the same.
 DUPLICATE_OVERLAP = 0.9
 NEGATIONS = frozenset({"no", "not", "never", "none", "nor", "neither", "without", "cannot"})
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What is packed: blocks, best first; `focus` is the span of the hit each grew from."""
+
+    blocks: tuple[ContextBlock, ...]
+    focus: tuple[tuple[int, int], ...]
+    dropped: tuple[Dropped, ...]
 
 
 class Retriever:
@@ -47,12 +57,11 @@ class Retriever:
             hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True)
         )
 
-    def retrieve(
-        self, question: str, where: Where = ()
-    ) -> tuple[tuple[ContextBlock, ...], tuple[Dropped, ...]]:
-        """The blocks for a prompt, best first, and the hits left out as near-duplicates or beyond the last block."""
+    def retrieve(self, question: str, where: Where = ()) -> Retrieval:
+        """The blocks for a prompt, best first, and the hits left out as near-duplicates or beyond the last."""
         hits, repeated = drop_near_duplicates(self.search(question, self.settings.top_k, where))
         blocks: list[ContextBlock] = []
+        focus: list[tuple[int, int]] = []
         dropped = [Dropped(hit.source, hit.start, hit.end, "duplicate") for hit in repeated]
         for hit in hits:
             if any(covers(block, hit) for block in blocks):
@@ -62,7 +71,8 @@ class Retriever:
                 continue
             taken = [block for block in blocks if block.document_id == hit.document_id]
             blocks.append(self._grow(hit, taken))
-        return tuple(blocks), tuple(dropped)
+            focus.append((hit.start, hit.end))
+        return Retrieval(tuple(blocks), tuple(focus), tuple(dropped))
 
     def _grow(self, hit: Hit, taken: Sequence[ContextBlock]) -> ContextBlock:
         chunks = self.index.document_chunks(hit.document_id)

@@ -57,7 +57,7 @@ def test_table_rows_stay_whole_and_remember_their_header() -> None:
     made = document(("table_header", "Name\tPressure\tState", 0), *rows)
     chunks = chunk_document(made)
     assert len(chunks) > 1
-    assert all(chunk.table_header == "Name Pressure State" for chunk in chunks[1:])
+    assert all(chunk.table_header == "Name\tPressure\tState" for chunk in chunks[1:])
     assert all(line.startswith("Pump ") for text in texts(made)[1:] for line in text.split("\n\n"))
 
 
