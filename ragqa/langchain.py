@@ -1,8 +1,8 @@
 """The retriever as LangChain takes it: a `BaseRetriever` whose every `Document` can be cited.
 
-    with open_langchain_retriever(Path(".ragqa")) as retriever:
-        chain = {"documents": retriever, "question": RunnablePassthrough()} | RunnableLambda(closed_context) | model
-        chain.invoke("How many days of leave do I have?")
+with open_langchain_retriever(Path(".ragqa")) as retriever:
+    chain = {"documents": retriever, "question": RunnablePassthrough()} | RunnableLambda(closed_context) | model
+    chain.invoke("How many days of leave do I have?")
 """
 
 from collections.abc import Iterator, Mapping

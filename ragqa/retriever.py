@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ingest.embed import Embedder
 from ingest.chunk import count_tokens
+from ingest.embed import Embedder
 from ingest.index import Index, IndexedChunk, IndexedDocument, Where
 from ragqa.fusion import fuse
 from ragqa.prompt import metadata_lines
@@ -58,7 +58,7 @@ class Retriever:
         )
 
     def retrieve(self, question: str, where: Where = ()) -> Retrieval:
-        """The blocks for a prompt, best first, and the hits left out as near-duplicates or beyond the last."""
+        """The blocks for a prompt, and the hits left out as near-duplicates or beyond the last block."""
         hits, repeated = drop_near_duplicates(self.search(question, self.settings.top_k, where))
         blocks: list[ContextBlock] = []
         focus: list[tuple[int, int]] = []
@@ -84,7 +84,7 @@ class Retriever:
 def grow(
     chunks: Sequence[IndexedChunk], place: int, budget: int, taken: Sequence[ContextBlock]
 ) -> tuple[int, int]:
-    """First and last chunk of the block around chunk `place`: its section, nearest neighbours first, in budget.
+    """First and last chunk of the block around chunk `place`: its section, nearest first, in budget.
 
     A chunk that another block holds is a wall: no text stands twice in a prompt.
     """
@@ -176,7 +176,7 @@ def drop_near_duplicates(hits: Sequence[Hit]) -> tuple[tuple[Hit, ...], tuple[Hi
 
 
 def same_words(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether two word sets overlap by Jaccard's measure as near-duplicates do, numbers and negations being equal."""
+    """Whether two word sets overlap (Jaccard) as near-duplicates do, numbers and negations being equal."""
     union = len(one | other)
     if not union or len(one & other) / union < DUPLICATE_OVERLAP:
         return False
