@@ -1,7 +1,8 @@
 """The retriever as LangChain takes it: a `BaseRetriever` whose every `Document` can be cited.
 
 with open_langchain_retriever(Path(".ragqa")) as retriever:
-    chain = {"documents": retriever, "question": RunnablePassthrough()} | RunnableLambda(closed_context) | model
+    inputs = {"documents": retriever, "question": RunnablePassthrough()}
+        chain = inputs | RunnableLambda(closed_context) | model
     chain.invoke("How many days of leave do I have?")
 """
 
@@ -30,7 +31,10 @@ class RagqaRetriever(BaseRetriever):
     where: tuple[tuple[str, str], ...] = ()
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  LangChain's signature
     ) -> list[Document]:
         found = self.retriever.retrieve(query, self.where)
         return [document_of(block) for block in found.blocks[: self.k]]

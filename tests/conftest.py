@@ -9,21 +9,31 @@ from pathlib import Path
 import pytest
 
 PAPERS = {
-    "leave.md": (
-        "---\ntitle: Annual leave\nauthor: Ines Okafor\ndate: 2024-03-01\nurl: https://intranet.example/leave\n---\n"
-        "# Annual leave\n\nEvery employee has 28 days of paid leave a year. Up to five days may be carried over "
-        "until 31 March of the next year.\n\n## Sick leave\n\nA doctor's note is needed from the fourth day of "
-        "illness.\n"
-    ),
-    "pumps.txt": (
-        "Pump maintenance\n\nThe bilge pump is serviced every 250 hours. The impeller is replaced after 1,000 hours "
-        "of operation. Never run the pump dry for more than 30 seconds.\n"
-    ),
+    "leave.md": """---
+title: Annual leave
+author: Ines Okafor
+date: 2024-03-01
+url: https://intranet.example/leave
+---
+# Annual leave
+
+Every employee has 28 days of paid leave a year. Up to five days may be carried over until 31 March of the next
+year.
+
+## Sick leave
+
+A doctor's note is needed from the fourth day of illness.
+""",
+    "pumps.txt": """Pump maintenance
+
+The bilge pump is serviced every 250 hours. The impeller is replaced after 1,000 hours of operation. Never run
+the pump dry for more than 30 seconds.
+""",
     "prices.csv": "product,price EUR,warranty\nSeal kit,48.50,12 months\nImpeller,129.00,24 months\n",
-    "visit.html": (
-        "<html><head><title>Visiting the yard</title><meta name='author' content='Per Lindqvist'></head><body>"
-        "<h1>Visiting the yard</h1><p>Visitors wear hard hats in hall two. The gate opens at 07:30.</p></body></html>"
-    ),
+    "visit.html": """<html><head><title>Visiting the yard</title><meta name='author' content='Per Lindqvist'></head>
+<body><h1>Visiting the yard</h1>
+<p>Visitors wear hard hats in hall two. The gate opens at 07:30.</p></body></html>
+""",
 }
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -58,7 +68,12 @@ def ragqa() -> Run:
         return subprocess.run(
             [sys.executable, "-m", "ragqa", *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1", **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parent.parent),
+                "OMP_NUM_THREADS": "1",
+                **environment,
+            },
             capture_output=True,
             text=True,
             encoding="utf-8",

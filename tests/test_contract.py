@@ -91,7 +91,9 @@ def test_doctor_fits_its_schema(ragqa: Run, work: Path) -> None:
 
 def test_batch_lines_fit_their_schema(ragqa: Run, work: Path, tmp_path: Path) -> None:
     questions = tmp_path / "questions.jsonl"
-    questions.write_text(json.dumps({"id": 7, "question": QUESTION}) + "\n" + json.dumps({"id": "b", "question": UNKNOWN}))
+    questions.write_text(
+        json.dumps({"id": 7, "question": QUESTION}) + "\n" + json.dumps({"id": "b", "question": UNKNOWN})
+    )
     rows = fits("batch", ragqa("batch", questions, cwd=work).stdout)
     assert [row["id"] for row in rows] == [7, "b"]
 

@@ -1,0 +1,61 @@
+"""What people see: numbered citations, places, highlighted quotes, and nothing that acts on a terminal."""
+
+import io
+import unicodedata
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from ragqa.answering import Answerer
+from ragqa.llm.replay import ReplayEngine
+from ragqa.settings import AnswerSettings
+from ragqa.terminal import answer_view, printable
+from ragqa.wiring import open_retriever
+
+QUESTION = "How many days of paid leave does an employee have?"
+
+
+def shown(index_path: Path, reply: str, *, colour: bool = False) -> str:
+    with open_retriever(index_path) as retriever:
+        answer = Answerer(retriever, ReplayEngine({QUESTION: reply}), AnswerSettings()).ask(QUESTION)
+    out = io.StringIO()
+    Console(file=out, width=200, markup=False, highlight=False, force_terminal=colour).print(
+        answer_view(answer)
+    )
+    return out.getvalue()
+
+
+def test_a_cited_sentence_shows_number_source_section_date_and_quote(index_path: Path) -> None:
+    text = shown(index_path, "Every employee has 28 days of paid leave a year.\nSource:\nsource: leave.md")
+    assert "Every employee has 28 days of paid leave a year. [1]" in text
+    assert "[1] leave.md" in text
+    assert "2024-03-01" in text
+    assert "“Every employee has 28 days of paid leave a year.”" in text
+
+
+def test_the_words_that_carry_the_answer_are_bold(index_path: Path) -> None:
+    text = shown(index_path, "Every employee has 28 days of paid leave a year.", colour=True)
+    assert "\x1b[1m28\x1b[0m" in text
+
+
+def test_an_unsupported_sentence_is_marked_with_what_is_missing(index_path: Path) -> None:
+    text = shown(index_path, "Every employee has 28 days of paid leave a year. The bonus is 4,711 euros.")
+    assert "not supported by the documents" in text
+    assert "4,711" in text
+
+
+def test_a_refusal_says_why(index_path: Path) -> None:
+    assert "Passages were found, but none that answers." in shown(index_path, "I don't know.")
+
+
+@given(st.text())
+def test_nothing_printed_acts_on_a_terminal(text: str) -> None:
+    assert all(
+        char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") for char in printable(text)
+    )
+
+
+def test_escape_sequences_become_harmless_and_length_is_kept() -> None:
+    assert printable("\x1b[31mred\u202e\x9b2J") == "\ufffd[31mred\ufffd\ufffd2J"
