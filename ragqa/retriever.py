@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ingest.chunk import count_tokens
 from ingest.embed import Embedder
 from ingest.index import Index, IndexedChunk, IndexedDocument, Where
-from ragqa.fusion import fuse
+from ragqa.fusion import fuse, link_titles
 from ragqa.prompt import metadata_lines
 from ragqa.settings import RetrievalSettings
 from ragqa.types import ContextBlock, Dropped, Hit
@@ -39,7 +39,7 @@ class Retriever:
         self.settings = settings
 
     def search(self, question: str, limit: int, where: Where = ()) -> tuple[Hit, ...]:
-        """The best chunks, dense and lexical scores fused, best first."""
+        """The best chunks: dense and lexical scores fused, then links between titles; best first."""
         if not question.strip():
             return ()
         width = max(self.settings.candidates, limit)
@@ -51,11 +51,10 @@ class Retriever:
                 "lexical": self.index.lexical(question, width, where),
             },
             {"dense": dense, "lexical": 1 - dense},
-        )[:limit]
-        chunks = self.index.chunks([chunk_id for chunk_id, _, _ in fused])
-        return tuple(
-            hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True)
         )
+        chunks = self.index.chunks([chunk_id for chunk_id, _, _ in fused])
+        hits = [hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True)]
+        return tuple(link_titles(question, hits)[:limit])
 
     def retrieve(self, question: str, where: Where = ()) -> Retrieval:
         """The blocks for a prompt, and the hits left out as near-duplicates or beyond the last block."""
