@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +129,8 @@ def read_sources(connection: sqlite3.Connection) -> Iterator[SourceRow]:
              LEFT JOIN documents ON documents.key = sources.document
         ORDER BY handles.source""")
     for row in rows:
-        yield SourceRow(*row[:-1], metadata=decode_metadata(row[-1]))
+        values: list[Any] = [*row[:-1], decode_metadata(row[-1])]
+        yield SourceRow(*values)
 
 
 def read_lines(connection: sqlite3.Connection, document_id: str, start: int, end: int) -> tuple[Line, ...]:

@@ -207,7 +207,7 @@ class Index:
         return found
 
     def resolve(self, name: str) -> str:
-        """The id of the document that a source or the beginning of an id names. Raises SourceNotFoundError."""
+        """The id of the document that a source, or the start of an id, names. Raises SourceNotFoundError."""
         with self._lock, storage_errors(self.path):
             return resolve_name(self._connection, name)
 
