@@ -49,16 +49,17 @@ _PATTERNS: tuple[re.Pattern[str], ...] = (
     # Roles: capitalised anywhere (the wrapper puts them in the middle of a line), in small letters where a
     # line starts. The colon is replaced, so that the word stays findable.
     re.compile(
-        rf"(?<![^\W_])(?:{'|'.join(map(_H.join, _ROLES.title().split('|') + _ROLES.upper().split('|')))})"
+        rf"(?:{'|'.join(map(_H.join, _ROLES.title().split('|') + _ROLES.upper().split('|')))})"
         rf"[ \t*_{_HIDDEN}]*(:)"
     ),
     re.compile(
         rf"^[ \t>*_\-]*(?:{'|'.join(map(_H.join, _ROLES.split('|')))})[ \t*_{_HIDDEN}]*(:)",
         re.IGNORECASE | re.MULTILINE,
     ),
-    # Alpaca: "### Instruction:", "### Response".
+    # Alpaca: "### Instruction:", "### Response" alone on its line.
     re.compile(
-        rf"^[ \t]*#{{1,5}}(#)[ \t{_HIDDEN}]*(?:instruction|response|input|prompt|question|{_ROLES})\b",
+        rf"^[ \t]*#{{1,5}}(#)[ \t{_HIDDEN}]*(?:instruction|response|input|prompt|question|{_ROLES})s?"
+        r"[ \t*]*(?::|$)",
         re.IGNORECASE | re.MULTILINE,
     ),
     # Llama 2 and Mistral: [INST] [/INST] <<SYS>> <</SYS>> [AVAILABLE_TOOLS] …

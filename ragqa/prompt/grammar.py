@@ -90,8 +90,9 @@ def normalise(value: str) -> str:
 def _key(key: str) -> str:
     word = re.sub(r"[^\w.-]+", "_", clean(key)).strip("_.-")[:_MAX_KEY]
     word = defuse(word).strip("_.-")
-    # Front matter may well have a line "user: …", and this colon is ours.
-    return word if defuse(f"{word}: ") == f"{word}: " else f"document_{word}"
+    # Front matter may well have a line "User: …", and this colon is ours. In small letters and not at the
+    # start of the line it is no role.
+    return word if defuse(f"{word}: ") == f"{word}: " else f"document_{word.lower()}"
 
 
 def _after(text: str, expected: str, position: int) -> int:

@@ -3,13 +3,14 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 
 from ingest.sentences import sentence_spans
 from ragqa.errors import PromptTooLongError
 from ragqa.prompt.grammar import instruction_for, normalise, write
 from ragqa.prompt.metadata import IDENTIFYING
-from ragqa.types import ContextBlock, Dropped, Prompt
+from ragqa.types import ContextBlock, Dropped, DropReason, Prompt
 
 Encode = Callable[[str], tuple[int, ...]]
 Span = tuple[int, int]
@@ -104,18 +105,13 @@ class _Scale:
         elif free <= 0:
             return None
         cuts = _nested_cuts(fitting)
-        weighed: dict[int, int] = {}
-
-        def tokens_of(number: int) -> int:
-            weighed[number] = self.weigh(_cut(fitting.block, cuts[number]))
-            return weighed[number]
-
-        best = bisect_right(range(len(cuts)), free, key=tokens_of) - 1
-        while best >= 0 and weighed.setdefault(best, tokens_of(best)) > free:
+        weigh = cache(lambda number: self.weigh(_cut(fitting.block, cuts[number])))
+        best = bisect_right(range(len(cuts)), free, key=weigh) - 1
+        while best >= 0 and weigh(best) > free:
             best -= 1  # more text never takes fewer tokens, but for merges at the seam
         if best < 0:
             return None
-        return replace(fitting, block=replace(_cut(fitting.block, cuts[best]), tokens=weighed[best]))
+        return replace(fitting, block=replace(_cut(fitting.block, cuts[best]), tokens=weigh(best)))
 
 
 def _nested_cuts(fitting: _Fitting) -> list[Span]:
@@ -146,8 +142,8 @@ def _cut(block: ContextBlock, span: Span) -> ContextBlock:
     return replace(block, text=block.text[start:end], start=block.start + start, end=block.start + end)
 
 
-def _dropped(block: ContextBlock, reason: str) -> Dropped:
-    return Dropped(block.source, block.start, block.end, "budget" if reason == "budget" else "duplicate")
+def _dropped(block: ContextBlock, reason: DropReason) -> Dropped:
+    return Dropped(block.source, block.start, block.end, reason)
 
 
 def _without_duplicates(blocks: Sequence[ContextBlock]) -> tuple[list[ContextBlock], list[Dropped]]:
