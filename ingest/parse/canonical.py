@@ -1,0 +1,99 @@
+"""Canonical text: pieces in reading order become one text with exact spans. Pure; knows no file format."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ingest.parse.metadata import clean_metadata
+from ingest.parse.problems import skipped
+from ingest.types import Document, Element, ElementKind, Line
+
+REPLACEMENT = "\ufffd"
+_LINE_ENDS = re.compile("\r\n?|[\f\v]")
+# C0 controls but tab and line feed, DEL, surrogates (a str from Python's decoders pairs none), and U+FFFE/U+FFFF,
+# which no text may hold.
+_INVALID = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One element on its way into the text. `lines` are relative to `text`, which is then clean already.
+
+    `joined`: it continues the block before it (a list, a table), so it starts on the next line and not after
+    an empty one.
+    """
+
+    kind: ElementKind
+    text: str
+    page: int | None = None
+    depth: int = 0
+    joined: bool = False
+    lines: tuple[Line, ...] = ()
+
+
+def clean(text: str) -> tuple[str, int]:
+    """LF line ends; what no text may hold becomes U+FFFD. Returns the text and how many were replaced."""
+    text = _LINE_ENDS.sub("\n", text.removeprefix("\ufeff"))
+    return _INVALID.subn(REPLACEMENT, text)
+
+
+def one_line(text: str) -> str:
+    """White space, line ends included, becomes single spaces."""
+    return " ".join(text.split())
+
+
+def assemble(
+    data: bytes,
+    pieces: Sequence[Piece],
+    metadata: Iterable[tuple[str, object]],
+    *,
+    stem: str,
+    pages: int | None = None,
+) -> Document:
+    """The document of these pieces. Raises Unparsable (`empty`) if none of them holds a visible character."""
+    text, elements, lines, replaced = _lay_out(pieces)
+    if not text:
+        raise skipped("empty", "The file holds no text.")
+    declared = clean_metadata(metadata)
+    heading = next((text[e.start : e.end] for e in elements if e.kind == "heading"), "")
+    title = dict(declared).get("title") or one_line(heading)[:500] or stem
+    if replaced:
+        declared = (*declared, ("replaced_characters", str(replaced)))
+    encoded = text.encode("utf-8")
+    return Document(
+        id=hashlib.sha256(data).hexdigest(),
+        text=text,
+        text_sha256=hashlib.sha256(encoded).hexdigest(),
+        title=clean(title)[0],
+        elements=tuple(elements),
+        lines=tuple(lines),
+        metadata=declared,
+        pages=pages,
+    )
+
+
+def _lay_out(pieces: Sequence[Piece]) -> tuple[str, list[Element], list[Line], int]:
+    parts: list[str] = []
+    elements: list[Element] = []
+    lines: list[Line] = []
+    position = replaced = 0
+    for piece in pieces:
+        if piece.lines:
+            text = piece.text
+        else:
+            text, count = clean(piece.text)
+            text = text.strip("\n").rstrip() if piece.kind == "code" else text.strip(" \n\u00a0")
+            replaced += count
+        if not text.strip():
+            continue
+        separator = "" if not parts else "\n" if piece.joined else "\n\n"
+        parts += (separator, text)
+        start = position + len(separator)
+        position = start + len(text)
+        elements.append(Element(piece.kind, start, position, piece.page, piece.depth))
+        lines.extend(
+            Line(start + line.start, start + line.end, line.page, line.x0, line.y0, line.x1, line.y1)
+            for line in piece.lines
+        )
+    return "".join(parts), elements, lines, replaced

@@ -1,0 +1,174 @@
+"""Mail: .eml through the standard library, .msg through oxmsg, .mbox split into its mails.
+
+unstructured's readers flatten attachments into one text with the mail; here each is a member of its own.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage, Message
+from typing import Any
+
+from ingest.parse.canonical import Piece
+from ingest.parse.problems import skipped
+from ingest.parse.text import decode, text_pieces
+
+_HEADERS = ("Subject", "From", "To", "Cc", "Date", "Message-ID")
+_SHOWN = ("From", "To", "Cc", "Date")
+_MBOX_FROM = re.compile(rb"^From [^\n]*\n", re.M)
+_ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted")
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail: headers, its body (`html` or plain text), and what is attached, each by name."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    is_html: bool
+    attachments: tuple[tuple[str, bytes], ...]
+
+
+def read_eml(data: bytes) -> Mail:
+    """The mail of an .eml file. Raises Unparsable (`password`) for an encrypted one."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = decode(data).encode("utf-8")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if data.startswith(b"From "):
+        data = data.partition(b"\n")[2]
+    message = message_from_bytes(data, policy=policy.default)
+    kind = message.get_content_type()
+    if kind in _ENCRYPTED and "signed" not in str(message.get("Content-Type", "")).lower():
+        raise skipped("password", "The mail is encrypted: save a decrypted copy from the mail program.")
+    headers = tuple((name, value) for name in _HEADERS if (value := _header(message, name)))
+    plain, markup, attachments = _parts(message)
+    return Mail(headers, markup or plain, bool(markup), tuple(attachments))
+
+
+def _header(message: Message, name: str) -> str:
+    try:
+        return " ".join(str(message.get(name) or "").split())
+    except (ValueError, IndexError, AttributeError, TypeError, LookupError):
+        # The standard library's parser of structured headers stumbles over malformed ones.
+        raw = dict(message.raw_items()).get(name, "")  # type: ignore[attr-defined]
+        return " ".join(str(raw).split())
+
+
+def _parts(message: Message) -> tuple[str, str, list[tuple[str, bytes]]]:
+    """The plain bodies, the HTML bodies (preferred where both stand as alternatives), the attachments."""
+    plain: list[str] = []
+    markup: list[str] = []
+    attachments: list[tuple[str, bytes]] = []
+    for number, part in enumerate(_leaves(message), start=1):
+        kind, name = part.get_content_type(), _filename(part)
+        attached = _disposition(part) == "attachment" or (name and not kind.startswith("text/"))
+        if kind == "message/rfc822":
+            inner = part.get_payload()
+            content = inner[0].as_bytes() if isinstance(inner, list) and inner else b""
+            attachments.append((name or f"mail-{number}.eml", content))
+        elif attached:
+            if not (kind.startswith("image/") and part.get("Content-ID")):  # a picture of the body itself
+                attachments.append((name or f"attachment-{number}", _content(part)))
+        elif kind == "text/html":
+            markup.append(_text(part))
+        elif kind.startswith("text/") and kind != "text/calendar":
+            plain.append(_text(part))
+    whole = "\n\n".join(plain)
+    # A short HTML part beside a long plain one is a footer of a mailing list, not the mail.
+    alternative = message.get_content_type() != "multipart/mixed" or len("".join(markup)) > len(whole)
+    return whole, "".join(markup) if markup and (alternative or not whole.strip()) else "", attachments
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    """Parts in order, not into attached mails: those are members of their own."""
+    stack = [message]
+    while stack:
+        part = stack.pop()
+        if part.get_content_type() == "message/rfc822" and part is not message:
+            yield part
+        elif part.is_multipart():
+            payload = part.get_payload()
+            stack.extend(reversed([p for p in payload if isinstance(p, Message)] if isinstance(payload, list) else []))
+        else:
+            yield part
+
+
+def _disposition(part: Message) -> str:
+    return str(part.get("Content-Disposition") or "").split(";")[0].strip().lower()
+
+
+def _filename(part: Message) -> str:
+    try:
+        return part.get_filename() or ""
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ""
+
+
+def _content(part: Message) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _text(part: Message) -> str:
+    data = _content(part)
+    charset = part.get_content_charset() or ""
+    try:
+        return data.decode(charset) if charset else decode(data)
+    except (LookupError, UnicodeDecodeError):
+        return decode(data)
+
+
+def split_mbox(data: bytes) -> list[bytes]:
+    """The mails of an mbox, in order: a line `From …` after an empty one starts each."""
+    starts = [m for m in _MBOX_FROM.finditer(data) if m.start() == 0 or data[: m.start()].endswith((b"\n\n", b"\r\n\r\n"))]
+    ends = [m.start() for m in starts[1:]] + [len(data)]
+    return [data[m.end() : end].replace(b"\n>From ", b"\nFrom ") for m, end in zip(starts, ends, strict=True)]
+
+
+def read_msg(data: bytes) -> Mail:
+    """The mail of an Outlook .msg file. Raises Unparsable (`password`) for an encrypted one."""
+    import oxmsg
+
+    message: Any = oxmsg.Message.load(io.BytesIO(data))
+    attachments = [(a.file_name or f"attachment-{n}", a.file_bytes or b"") for n, a in enumerate(message.attachments, 1)]
+    kind = str(getattr(message, "message_class", "") or "")
+    sealed = any(name.lower() in ("smime.p7m", "message.rpmsg") for name, _ in attachments)
+    if sealed or (kind.upper().startswith("IPM.NOTE.SMIME") and "MultipartSigned" not in kind):
+        raise skipped("password", "The mail is encrypted: save a decrypted copy from the mail program.")
+    sent = {str(k).lower(): str(v) for k, v in (message.message_headers or {}).items()}
+    date = message.sent_date.isoformat() if message.sent_date else sent.get("date", "")
+    recipients = "; ".join(f"{r.name} <{r.email_address}>" for r in message.recipients)
+    headers = (
+        ("Subject", message.subject or ""),
+        ("From", message.sender or sent.get("from", "")),
+        ("To", sent.get("to") or recipients),
+        ("Cc", sent.get("cc", "")),
+        ("Date", date),
+        ("Message-ID", sent.get("message-id", "")),
+    )
+    body = message.html_body or message.body or ""
+    return Mail(tuple((k, " ".join(v.split())) for k, v in headers if v), body, bool(message.html_body), tuple(attachments))
+
+
+def mail_pieces(mail: Mail) -> list[Piece]:
+    """What a mail program shows: the subject, who wrote to whom and when, the body."""
+    found = dict(mail.headers)
+    shown = "\n".join(f"{name}: {found[name]}" for name in _SHOWN if name in found)
+    if mail.is_html:
+        from ingest.parse.partition import html_pieces
+        from ingest.parse.webpage import clean_markup
+
+        body = html_pieces(clean_markup(mail.body))
+    else:
+        body = text_pieces(mail.body)
+    if not body and not mail.headers:
+        raise skipped("empty", "The mail holds no text.")
+    return [Piece("heading", found.get("Subject", ""), depth=1), Piece("paragraph", shown), *body]
+
+
+def mail_metadata(mail: Mail) -> list[tuple[str, object]]:
+    found = dict(mail.headers)
+    pairs: list[tuple[str, object]] = [("title", found.get("Subject")), ("author", found.get("From"))]
+    return pairs + [(name.lower(), found.get(name)) for name in ("Date", "From", "To", "Cc", "Subject", "Message-ID")]

@@ -1,0 +1,121 @@
+"""Markdown, read with markdown-it (CommonMark and tables).
+
+Not through unstructured: it needs a blank line before a list, loses lists indented by two, words in angle brackets and
+front matter, and costs more than a second to import.
+"""
+
+from typing import TYPE_CHECKING
+
+from ingest.parse.canonical import Piece
+from ingest.parse.metadata import split_front_matter
+from ingest.parse.tables import table_pieces
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+
+def markdown_pieces(text: str) -> tuple[list[Piece], list[tuple[str, object]]]:
+    """The pieces of a markdown text, and its front matter's keys."""
+    from markdown_it import MarkdownIt
+
+    metadata, body = split_front_matter(text)
+    parser = MarkdownIt("commonmark", {"maxNesting": 50}).enable(["table", "strikethrough"])
+    reader = _Reader()
+    for token in parser.parse(body.replace("\0", "\ufffd")):
+        reader.read(token)
+    return reader.pieces, metadata
+
+
+class _Reader:
+    """Walks the flat list of block tokens; holds what encloses the next text."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self._heading = 0
+        self._items: list[bool] = []  # for each open list item: whether its first text is out
+        self._list_started = False
+        self._rows: list[list[str]] | None = None
+
+    def read(self, token: "Token") -> None:
+        match token.type:
+            case "heading_open":
+                self._heading = int(token.tag[1:])
+            case "heading_close":
+                self._heading = 0
+            case "bullet_list_open" | "ordered_list_open":
+                self._list_started = bool(self._items) and self._list_started
+            case "list_item_open":
+                self._items.append(False)
+            case "list_item_close":
+                self._items.pop()
+            case "table_open":
+                self._rows = []
+            case "tr_open" if self._rows is not None:
+                self._rows.append([])
+            case "table_close" if self._rows is not None:
+                self.pieces += table_pieces(self._rows, header=True)
+                self._rows = None
+            case "inline":
+                self._add(inline_text(token))
+            case "fence" | "code_block":
+                self.pieces.append(Piece("code", token.content))
+                self._list_started = False
+            case "html_block":
+                self._add(visible_html(token.content))
+
+    def _add(self, text: str) -> None:
+        if self._rows is not None:
+            self._rows[-1].append(text)
+        elif not text.strip():
+            return
+        elif self._heading:
+            self.pieces.append(Piece("heading", " ".join(text.split()), depth=self._heading))
+            self._list_started = False
+        elif self._items:
+            self.pieces.append(Piece("list_item", text, joined=self._list_started))
+            self._items[-1] = self._list_started = True
+        else:
+            self.pieces.append(Piece("paragraph", text))
+            self._list_started = False
+
+
+def inline_text(token: "Token") -> str:
+    """The words of an inline token as a reader sees them: no emphasis marks, no link targets, no images."""
+    parts: list[str] = []
+    for child in token.children or ():
+        match child.type:
+            case "text" | "code_inline" | "text_special":
+                parts.append(child.content)
+            case "softbreak" | "hardbreak":
+                parts.append("\n")
+            case "html_inline" if not _is_tag(child.content):
+                parts.append(child.content)
+            case "image":
+                parts.append(child.content)
+    return "".join(parts)
+
+
+_INLINE_TAGS = frozenset(
+    "a abbr b bdi bdo big br center cite code data del dfn div em font i img input ins kbd label mark p q s samp "
+    "small span strike strong sub sup time tt u var wbr details summary".split()
+)
+
+
+def _is_tag(markup: str) -> bool:
+    """`<name>` in a sentence is a placeholder unless HTML knows the name."""
+    name = markup.strip("</> \n").split(" ")[0].rstrip("/").lower()
+    return name in _INLINE_TAGS or markup.startswith(("<!", "<?"))
+
+
+def visible_html(markup: str) -> str:
+    """The words of an HTML block inside markdown."""
+    from lxml import etree, html
+
+    try:
+        tree = html.fragment_fromstring(markup, create_parent="div")
+    except (etree.ParserError, etree.XMLSyntaxError):
+        return ""
+    for hidden in list(tree.iter("script", "style", etree.Comment)):
+        hidden.drop_tree()
+    lines = (" ".join(line.split()) for line in tree.text_content().split("\n"))
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,79 @@
+"""What unstructured leaves out of office files: footnotes and text boxes of .docx, and .ods and .odp altogether."""
+
+import zipfile
+from typing import TYPE_CHECKING
+
+from ingest.parse.canonical import Piece
+from ingest.parse.packages import parse_part
+from ingest.parse.spreadsheet import number_text, sheet_pieces
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
+_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
+_MAX_REPEAT = 1000
+
+
+def docx_extras(archive: zipfile.ZipFile) -> list[Piece]:
+    """Text boxes, footnotes and endnotes, in that order, as they stand outside the running text."""
+    pieces: list[Piece] = []
+    body = parse_part(archive, "word/document.xml")
+    if body is not None:
+        # A box is written twice, for old programs and for new ones; the second is the fallback.
+        boxes = [b for b in body.iter(f"{_W}txbxContent") if not _inside_fallback(b)]
+        pieces += [piece for box in boxes for piece in _paragraphs(box)]
+    for part, tag in (("word/footnotes.xml", "footnote"), ("word/endnotes.xml", "endnote")):
+        root = parse_part(archive, part)
+        for note in root.iter(f"{_W}{tag}") if root is not None else ():
+            pieces += _paragraphs(note)
+    return pieces
+
+
+def _inside_fallback(element: "_Element") -> bool:
+    return any(isinstance(a.tag, str) and a.tag.endswith("}Fallback") for a in element.iterancestors())
+
+
+def _paragraphs(parent: "_Element") -> list[Piece]:
+    pieces = []
+    for paragraph in parent.iter(f"{_W}p"):
+        words = []
+        for node in paragraph.iter(f"{_W}t", f"{_W}tab", f"{_W}br"):
+            words.append((node.text or "") if node.tag == f"{_W}t" else " ")
+        pieces.append(Piece("paragraph", "".join(words)))
+    return pieces
+
+
+def ods_pieces(archive: zipfile.ZipFile) -> list[Piece]:
+    """Each sheet of an OpenDocument spreadsheet: a heading with its name, then its rows."""
+    root = parse_part(archive, "content.xml")
+    pieces: list[Piece] = []
+    for sheet in root.iter(f"{_TABLE}table") if root is not None else ():
+        rows = [_ods_row(row) for row in sheet.iter(f"{_TABLE}table-row")]
+        pieces += sheet_pieces(sheet.get(f"{_TABLE}name", ""), rows)
+    return pieces
+
+
+def _ods_row(row: "_Element") -> list[str]:
+    cells: list[str] = []
+    for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
+        text = "\n".join("".join(p.itertext()) for p in cell.iterchildren(f"{_TEXT}p"))
+        if not text and cell.get(f"{_OFFICE}value"):
+            text = number_text(float(cell.get(f"{_OFFICE}value", "0")))
+        repeated = cell.get(f"{_TABLE}number-columns-repeated", "1")
+        cells += [text] * min(int(repeated) if repeated.isdecimal() else 1, _MAX_REPEAT if text else 16)
+    return cells[:_MAX_REPEAT]
+
+
+def odp_pieces(archive: zipfile.ZipFile) -> tuple[list[Piece], int]:
+    """The paragraphs of each slide of an OpenDocument presentation, and the number of slides."""
+    root = parse_part(archive, "content.xml")
+    slides = list(root.iter(f"{_DRAW}page")) if root is not None else []
+    pieces = []
+    for number, slide in enumerate(slides, start=1):
+        for paragraph in slide.iter(f"{_TEXT}p", f"{_TEXT}h"):
+            pieces.append(Piece("paragraph", "".join(paragraph.itertext()), page=number))
+    return pieces, len(slides)

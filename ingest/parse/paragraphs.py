@@ -1,0 +1,176 @@
+"""From rows in reading order to pieces: paragraphs, list items, table rows, with hyphenated line ends joined. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ingest.parse.canonical import REPLACEMENT, Piece, clean
+from ingest.parse.layout import PageText, Row, Word, page_rows
+from ingest.types import ElementKind, Line
+
+_BULLET = re.compile(r"(?:[•‣◦▪●○■–—*]|\(?\d{1,3}[.)]|\(?[a-z][.)]|\([ivx]+\))(?:\s|$)")
+_ENDS = (".", "!", "?", ":", "”", '."', ".)")
+_HYPHENS = "-\u2010\u00ad"
+_OUTER = re.compile(r"^\W+|\W+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows that make one element."""
+
+    kind: ElementKind
+    rows: tuple[Row, ...]
+    depth: int = 0
+    joined: bool = False
+
+    @property
+    def text(self) -> str:
+        return " ".join(row.text for row in self.rows)
+
+
+def page_blocks(page: PageText) -> list[Block]:
+    """The page's blocks in reading order, without headings: those need the whole document."""
+    rows = page_rows(page)
+    leading = _leading(rows)
+    blocks: list[Block] = []
+    for group in _tables(rows):
+        if len(group) >= 2:
+            blocks += _table_blocks(group)
+        else:
+            blocks += [Block("paragraph", (group[0],))] if len(group[0].segments) > 1 else []
+            if len(group[0].segments) == 1:
+                _extend(blocks, group[0], leading)
+    return blocks
+
+
+def _leading(rows: Sequence[Row]) -> float:
+    """The usual distance of baselines, in font sizes."""
+    steps = [
+        (before.y0 - row.y0) / max(row.size, 1.0)
+        for before, row in zip(rows, rows[1:], strict=False)
+        if 0.5 < (before.y0 - row.y0) / max(row.size, 1.0) < 2.5 and abs(before.size - row.size) < 0.5
+    ]
+    return median(steps) if steps else 1.2
+
+
+def _tables(rows: Sequence[Row]) -> Iterable[list[Row]]:
+    """Rows one by one, but those of a table together: two or more in sequence that have cells."""
+    group: list[Row] = []
+    for row in rows:
+        below = not group or row.y0 < group[-1].y1
+        if len(row.segments) > 1 and below:
+            group.append(row)
+            continue
+        if group:
+            yield from [group] if len(group) >= 2 else [[one] for one in group]
+        group = [row] if len(row.segments) > 1 else []
+        if len(row.segments) == 1:
+            yield [row]
+    if group:
+        yield group
+
+
+def _table_blocks(rows: Sequence[Row]) -> list[Block]:
+    from ingest.parse.tables import looks_like_header
+
+    header = looks_like_header([[segment.text for segment in row.segments] for row in rows])
+    return [
+        Block("table_header" if header and number == 0 else "table_row", (row,), joined=number > 0)
+        for number, row in enumerate(rows)
+    ]
+
+
+def _extend(blocks: list[Block], row: Row, leading: float) -> None:
+    """Add the row to the last block if it goes on there, else start one."""
+    marked = bool(_BULLET.match(row.text))
+    last = blocks[-1] if blocks else None
+    if last is not None and last.kind in ("paragraph", "list_item") and not marked and _goes_on(last, row, leading):
+        blocks[-1] = Block(last.kind, (*last.rows, row), joined=last.joined)
+        return
+    listed = last is not None and last.kind == "list_item"
+    blocks.append(Block("list_item" if marked else "paragraph", (row,), joined=marked and listed))
+
+
+def _goes_on(block: Block, row: Row, leading: float) -> bool:
+    before = block.rows[-1]
+    size = max(row.size, 1.0)
+    if len(before.segments) > 1 or abs(before.size - row.size) > 0.09 * size or before.bold != row.bold:
+        return False
+    step = (before.y0 - row.y0) / size
+    if not 0.3 < step < 1.3 * max(leading, 1.0) or min(before.x1, row.x1) <= max(before.x0, row.x0):
+        return False
+    if before.words[-1].hyphen:
+        return True
+    indent = (row.x0 - before.x0) / size
+    if len(block.rows) >= 2 and 0.7 < indent < 5 and block.kind == "paragraph":
+        return False  # the first line of the next paragraph
+    right = max(one.x1 for one in block.rows)
+    width = max(right - min(one.x0 for one in block.rows), 1.0)
+    short = before.x1 < right - 0.2 * width
+    return not (short and before.text.endswith(_ENDS) and len(block.rows) > 1)
+
+
+def vocabulary(pages: Iterable[PageText]) -> frozenset[str]:
+    """The document's words in lower case, without the cut ones: what a hyphenated line end is judged by."""
+    found = set()
+    for page in pages:
+        for word in page.words:
+            if not word.hyphen and not word.text.endswith(tuple(_HYPHENS)):
+                found.add(_OUTER.sub("", word.text).lower())
+    return frozenset(found)
+
+
+def block_piece(block: Block, words: frozenset[str]) -> tuple[Piece, int]:
+    """The block's text with a Line for each row, and how many characters were replaced."""
+    parts: list[str] = []
+    lines: list[Line] = []
+    position = replaced = 0
+    for number, row in enumerate(block.rows):
+        text, count = clean(row.text.replace("\n", " "))
+        replaced += count
+        following = block.rows[number + 1].words[0] if number + 1 < len(block.rows) else None
+        text, separator = _line_end(text, row.words[-1], following, words)
+        lines.append(Line(position, position + len(text), row.page, row.x0, row.y0, row.x1, row.y1))
+        parts += (text, separator)
+        position += len(text) + len(separator)
+    text = "".join(parts)
+    return Piece(block.kind, text, block.rows[0].page, block.depth, block.joined, tuple(lines)), replaced
+
+
+def _line_end(text: str, last: Word, following: Word | None, words: frozenset[str]) -> tuple[str, str]:
+    """The line's text, and what stands between it and the next: nothing where the two halves of a word join."""
+    if following is None:
+        return (text + "-", "") if last.hyphen else (text, "")
+    visible = text.endswith(tuple(_HYPHENS)) and len(last.text) > 1
+    if not last.hyphen and not (visible and following.text[:1].islower()):
+        return text, "\n"
+    left = last.text if last.hyphen else last.text[:-1]
+    bare = text if last.hyphen else text[:-1]
+    if not (left and left[-1].isalnum()):
+        return (text + "-" if last.hyphen else text), "\n"
+    return (bare if _is_one_word(left, following.text, words) else bare + "-"), ""
+
+
+def _is_one_word(left: str, right: str, words: frozenset[str]) -> bool:
+    """`exam-` `ple`: one word; `Lucene-` `BM25`, `dual-` `encoder` (if so elsewhere): two with a hyphen."""
+    left, right = _OUTER.sub("", left).lower(), right
+    bare = _OUTER.sub("", right).lower()
+    if f"{left}{bare}" in words:
+        return True
+    if f"{left}-{bare}" in words or not right[:1].islower():
+        return False
+    return not any(mark in left for mark in _HYPHENS) and not left[-1:].isdigit()
+
+
+def running_texts(blocks: Sequence[Sequence[Block]]) -> frozenset[str]:
+    """What stands on three pages or more, digits aside: running heads and feet."""
+    seen: Counter[str] = Counter()
+    for page in blocks:
+        seen.update({running_form(block.text) for block in page if len(block.text) < 200})
+    return frozenset(text for text, count in seen.items() if count >= 3)
+
+
+def running_form(text: str) -> str:
+    return re.sub(r"\d+|\s+", "", text).replace(REPLACEMENT, "").lower()

@@ -1,0 +1,69 @@
+"""The formats that unstructured reads: its elements as pieces. The one file that imports it."""
+
+import io
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ingest.parse import words
+from ingest.parse.canonical import Piece
+from ingest.parse.tables import html_table_pieces
+
+# Read by unstructured at import: no telemetry, no advert on stdout.
+_SWITCHES = {"DO_NOT_TRACK": "1", "UNSTRUCTURED_DISABLE_NOTICE": "1", "SCARF_NO_ANALYTICS": "true"}
+# No language detection: nobody reads its result, and it loads a large profile.
+_OPTIONS: dict[str, Any] = {"languages": [""]}
+_KINDS = {"Title": "heading", "ListItem": "list_item", "CodeSnippet": "code"}
+_NOT_TEXT = frozenset({"PageBreak", "Image", "CheckBox"})
+
+
+def partition_pieces(data: bytes, suffix: str) -> list[Piece]:
+    """Pieces of a .docx, .pptx, .odt, .epub, .rtf or .rst file. Raises whatever its reader raises."""
+    elements = _partitioner(suffix)(file=io.BytesIO(data), **_OPTIONS)
+    return list(_pieces(elements, paged=suffix == ".pptx"))
+
+
+def html_pieces(markup: str) -> list[Piece]:
+    """Pieces of an HTML page as a browser shows it, without its navigation."""
+    if not markup.strip():
+        return []
+    return list(_pieces(_partitioner(".html")(text=markup, **_OPTIONS), paged=False))
+
+
+def _partitioner(suffix: str) -> Callable[..., list[Any]]:
+    os.environ.update(_SWITCHES)
+    words.stand_in()
+    match suffix:
+        case ".docx":
+            from unstructured.partition.docx import partition_docx as found
+        case ".pptx":
+            from unstructured.partition.pptx import partition_pptx as found
+        case ".odt":
+            from unstructured.partition.odt import partition_odt as found
+        case ".epub":
+            from unstructured.partition.epub import partition_epub as found
+        case ".rtf":
+            from unstructured.partition.rtf import partition_rtf as found
+        case ".rst":
+            from unstructured.partition.rst import partition_rst as found
+        case _:
+            from unstructured.partition.html import partition_html as found
+    return found  # type: ignore[no-any-return]
+
+
+def _pieces(elements: Iterable[Any], *, paged: bool) -> Iterable[Piece]:
+    in_list = False
+    for element in elements:
+        name, text = type(element).__name__, element.text or ""
+        if name in _NOT_TEXT or not text.strip():
+            continue
+        page = element.metadata.page_number if paged else None
+        markup = element.metadata.text_as_html
+        if name == "Table" and markup:
+            yield from html_table_pieces(markup, page)
+            in_list = False
+            continue
+        kind = _KINDS.get(name, "paragraph")
+        depth = (element.metadata.category_depth or 0) + 1 if kind == "heading" else 0
+        yield Piece(kind, text, page=page, depth=depth, joined=in_list and kind == "list_item")  # type: ignore[arg-type]
+        in_list = kind == "list_item"

@@ -1,0 +1,181 @@
+"""PDF text with its page boxes. The one file that knows pypdfium2.
+
+pdfium gives characters in the order in which the page draws them, with boxes; what belongs together, and in which
+order people read it, is found in `ingest.parse.layout`.
+"""
+
+import ctypes
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+
+from ingest.parse.canonical import Piece, one_line
+from ingest.parse.headings import mark_headings
+from ingest.parse.layout import PageText, Word
+from ingest.parse.metadata import pdf_date
+from ingest.parse.paragraphs import block_piece, page_blocks, running_texts, vocabulary
+from ingest.parse.problems import encrypted, failed, skipped
+
+_SOFT_HYPHENS = frozenset((0x02, 0xFFFE))
+_SPACES = frozenset((0x20, 0x09, 0xA0, 0x0D, 0x0A, 0x00))
+_BOLD = re.compile(r"bold|black|heavy|semibold|demi", re.I)
+_FEW_CHARACTERS = 20  # a page of fewer under a picture is a scan with a stamp on it
+_NO_TITLE = re.compile(r"^(?:untitled.*|microsoft (?:word|powerpoint|excel) - .*|.*\.(?:docx?|dvi|indd|qxd|tex|pptx?|rtf|xlsx?))$", re.I)
+
+
+def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
+    """The pieces in reading order, the properties, the number of pages.
+
+    Raises Unparsable: `password`, `needs_ocr` (no page has text), `parser_error`.
+    """
+    document = _open(data)
+    try:
+        pages, pictures = [], 0
+        for number in range(len(document)):
+            page, pictured = _read_page(document, number)
+            pages.append(page)
+            pictures += pictured
+        without = [page.number for page in pages if not page.words]
+        characters = sum(len(word.text) for page in pages for word in page.words)
+        if not characters or (pictures >= len(pages) and characters < _FEW_CHARACTERS * len(pages)):
+            raise skipped("needs_ocr", "No page has text, it may be a scan: run OCR on it (ocrmypdf FILE OUT).")
+        metadata = _properties(document)
+        if without:
+            metadata.append(("pages_without_text", ", ".join(map(str, without))))
+        pieces, replaced = _pieces(pages, list(_outline(document)))
+        if replaced:
+            metadata.append(("replaced_characters", replaced))
+        return pieces, metadata, len(pages)
+    finally:
+        document.close()
+
+
+def _pieces(pages: list[PageText], outline: list[tuple[int, str, int]]) -> tuple[list[Piece], int]:
+    """Pieces of all pages, and how many characters were replaced."""
+    blocks = [page_blocks(page) for page in pages]
+    words = vocabulary(pages)
+    made = [
+        block_piece(block, words)
+        for page in mark_headings(blocks, outline, running_texts(blocks))
+        for block in page
+    ]
+    return [piece for piece, _ in made], sum(count for _, count in made)
+
+
+def _open(data: bytes) -> Any:
+    try:
+        document = pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise encrypted("The PDF") from None
+        raise failed("parser_error", f"The PDF cannot be opened ({error}): save it again.") from None
+    if len(document) == 0:
+        document.close()
+        raise failed("parser_error", "The PDF has no pages: save it again.")
+    return document
+
+
+def _read_page(document: Any, number: int) -> tuple[PageText, bool]:
+    """The page's words in drawing order, and whether a picture covers most of it. A broken page has no words."""
+    try:
+        page = document[number]
+    except pdfium.PdfiumError:
+        return PageText(number + 1, 0.0, ()), False
+    try:
+        width, height = page.get_size()
+        rotation = page.get_rotation()
+        text_page = page.get_textpage()
+        try:
+            words = tuple(_words(text_page))
+        finally:
+            text_page.close()
+        few = sum(len(word.text) for word in words) < _FEW_CHARACTERS
+        return PageText(number + 1, width, words, rotation), few and _has_picture(page, width * height)
+    except pdfium.PdfiumError:
+        return PageText(number + 1, 0.0, ()), False
+    finally:
+        page.close()
+
+
+def _has_picture(page: Any, area: float) -> bool:
+    for item in page.get_objects(max_depth=3):
+        if item.type == raw.FPDF_PAGEOBJ_IMAGE:
+            left, bottom, right, top = item.get_bounds()
+            if (right - left) * (top - bottom) > 0.4 * area:
+                return True
+    return False
+
+
+def _words(text_page: Any) -> Iterator[Word]:
+    """Words between white space, with the box of their first and last character."""
+    handle = text_page.raw
+    count = text_page.count_chars()
+    read = raw.FPDFText_GetUnicode
+    codes = [read(handle, index) for index in range(count)]
+    box, start, index = raw.FS_RECTF(), 0, 0
+    while index <= count:
+        code = codes[index] if index < count else 0x20
+        if code in _SPACES or code in _SOFT_HYPHENS:
+            if index > start:
+                yield _word(handle, codes, start, index, code in _SOFT_HYPHENS, box)
+            start = index + 1
+        index += 1
+
+
+def _word(handle: Any, codes: list[int], start: int, end: int, hyphen: bool, box: Any) -> Word:
+    raw.FPDFText_GetLooseCharBox(handle, start, box)
+    x0, y0, x1, y1 = box.left, box.bottom, box.right, box.top
+    if end - start > 1:
+        raw.FPDFText_GetLooseCharBox(handle, end - 1, box)
+        x0, x1 = min(x0, box.left), max(x1, box.right)
+        y0, y1 = min(y0, box.bottom), max(y1, box.top)
+    return Word(_decoded(codes[start:end]), x0, y0, x1, y1, raw.FPDFText_GetFontSize(handle, start), hyphen,
+                _is_bold(handle, start))
+
+
+def _decoded(codes: list[int]) -> str:
+    """pdfium may give a character beyond the basic plane as two surrogates."""
+    text = "".join(map(chr, codes))
+    if any(0xD800 <= code <= 0xDFFF for code in codes):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+_NAME_LENGTH = 128
+_name_buffer = ctypes.create_string_buffer(_NAME_LENGTH)
+_flags = ctypes.c_int()
+
+
+def _is_bold(handle: Any, index: int) -> bool:
+    if raw.FPDFText_GetFontWeight(handle, index) >= 600:
+        return True
+    length = raw.FPDFText_GetFontInfo(handle, index, _name_buffer, _NAME_LENGTH, ctypes.byref(_flags))
+    return 0 < length <= _NAME_LENGTH and bool(_BOLD.search(_name_buffer.value.decode("latin-1")))
+
+
+def _outline(document: Any) -> Iterator[tuple[int, str, int]]:
+    """Depth from 1, title and page number of each bookmark."""
+    try:
+        for number, bookmark in enumerate(document.get_toc(max_depth=8)):
+            if number >= 5000:
+                return
+            target = bookmark.get_dest()
+            page = target.get_index() if target else None
+            title = one_line(bookmark.get_title().replace("\0", ""))
+            if page is not None and title:
+                yield bookmark.level + 1, title, page + 1
+    except (pdfium.PdfiumError, UnicodeDecodeError, ValueError):
+        return
+
+
+def _properties(document: Any) -> list[tuple[str, object]]:
+    found = {key: " ".join(str(value).split()) for key, value in document.get_metadata_dict().items()}
+    pairs: list[tuple[str, object]] = []
+    if not _NO_TITLE.match(found.get("Title", "")):
+        pairs.append(("title", found.get("Title")))
+    pairs += [("author", found.get("Author")), ("subject", found.get("Subject")), ("keywords", found.get("Keywords"))]
+    created, modified = pdf_date(found.get("CreationDate", "")), pdf_date(found.get("ModDate", ""))
+    return [*pairs, ("date", created or modified), ("modified", modified)]

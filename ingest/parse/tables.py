@@ -1,0 +1,100 @@
+"""Tables as rows: comma- and tab-separated text, and the rows of an HTML table.
+
+unstructured makes a whole csv one Table element and loses which row is the header: rows are read here.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+
+from ingest.parse.canonical import Piece, one_line
+
+_NUMBER = re.compile(r"[\s$€£¥()+\-–]*\d[\d.,\s]*(?:%|[a-zA-Z]{1,3})?\)?")
+_MAX_SPAN = 100
+
+
+def table_pieces(rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None) -> list[Piece]:
+    """One piece a row, cells joined by tabs. `header` None: the first row is one if it looks like one."""
+    kept = [cells for row in rows if any(cells := [one_line(cell) for cell in row])]
+    if not kept:
+        return []
+    first_is_header = looks_like_header(kept) if header is None else header
+    pieces = []
+    for number, cells in enumerate(kept):
+        kind = "table_header" if number == 0 and first_is_header else "table_row"
+        pieces.append(Piece(kind, "\t".join(cells).rstrip("\t"), page=page, joined=number > 0))  # type: ignore[arg-type]
+    return pieces
+
+
+def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Names over columns: two columns or more, rows below, most cells filled, no cell twice, none a number."""
+    first = [cell for cell in rows[0] if cell]
+    if len(rows) < 2 or len(first) < 2 or len(first) < max(map(len, rows)) / 2:
+        return False
+    return len(set(first)) == len(first) and not any(is_number(cell) for cell in first)
+
+
+def is_number(text: str) -> bool:
+    """An amount, a share, a year is fine in a cell, but does not name a column."""
+    return bool(_NUMBER.fullmatch(text)) and not re.fullmatch(r"(?:19|20)\d\d", text)
+
+
+def separated_pieces(text: str, suffix: str) -> list[Piece]:
+    """The rows of csv or tsv text."""
+    text = text.removeprefix("\ufeff").replace("\0", "\ufffd")
+    delimiter = "\t" if suffix in (".tsv", ".tab") else _delimiter(text[:20_000])
+    csv.field_size_limit(2**31 - 1)
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    return table_pieces(rows)
+
+
+def _delimiter(sample: str) -> str:
+    """The separator whose count per line is highest and steady. csv.Sniffer takes letters for separators."""
+    lines = [line for line in sample.splitlines() if line.strip()][:50]
+    best, best_score = ",", 0.0
+    for candidate in (",", ";", "\t", "|"):
+        counts = [len(next(csv.reader([line], delimiter=candidate), [])) - 1 for line in lines]
+        typical = max(set(counts), key=counts.count) if counts else 0
+        score = typical * counts.count(typical) / len(counts) if typical else 0.0
+        if score > best_score:
+            best, best_score = candidate, score
+    return best
+
+
+def html_table_pieces(markup: str, page: int | None = None) -> list[Piece]:
+    """The rows of one HTML table. Cells that span take their place once; the others of the span are empty."""
+    from lxml import html
+
+    tree = html.fragment_fromstring(markup, create_parent="div")
+    captions = [Piece("paragraph", one_line(c.text_content()), page=page) for c in tree.iter("caption")]
+    rows: list[list[str]] = []
+    header: bool | None = None
+    held: dict[int, int] = {}
+    for row in tree.iter("tr"):
+        cells: list[str] = []
+        named = row.getparent() is not None and row.getparent().tag == "thead"
+        tags = set()
+        for cell in row.iterchildren("td", "th"):
+            _fill_held(cells, held)
+            width, height = _span(cell, "colspan"), _span(cell, "rowspan")
+            for column in range(len(cells), len(cells) + width):
+                held[column] = height - 1
+            cells += [one_line(cell.text_content()), *[""] * (width - 1)]
+            tags.add(cell.tag)
+        _fill_held(cells, held)
+        if not rows and (named or tags == {"th"}):
+            header = True
+        rows.append(cells)
+    return captions + table_pieces(rows, header=header, page=page)
+
+
+def _fill_held(cells: list[str], held: dict[int, int]) -> None:
+    while held.get(len(cells), 0) > 0:
+        held[len(cells)] -= 1
+        cells.append("")
+
+
+def _span(cell: object, name: str) -> int:
+    value = cell.get(name, "1")  # type: ignore[attr-defined]
+    return min(int(value), _MAX_SPAN) if value.isdecimal() and int(value) > 0 else 1

@@ -1,0 +1,146 @@
+"""Plain text: which encoding, and which lines belong together. Knows no markup."""
+
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+
+from ingest.parse.canonical import Piece, one_line
+from ingest.parse.problems import skipped
+
+# UTF-32's mark starts with UTF-16's, so it is asked first.
+_MARKS = (
+    (BOM_UTF8, "utf-8-sig"),
+    (BOM_UTF32_LE, "utf-32"),
+    (BOM_UTF32_BE, "utf-32"),
+    (BOM_UTF16_LE, "utf-16"),
+    (BOM_UTF16_BE, "utf-16"),
+)
+_BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
+_BULLET = re.compile(r"\s*(?:[-*+•‣◦▪●–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
+_NUMBERED = re.compile(r"(?:chapter|part|section|article|appendix)\s+\S|\d{1,2}(?:\.\d{1,2})*\.?\s+[A-Z]", re.I)
+_UNDERLINE = re.compile(r"[=\-~*#^]{3,}")
+_SAMPLE = 200_000
+
+
+def decode(data: bytes) -> str:
+    """The text of these bytes: byte order mark, else UTF-8, else the most likely encoding.
+
+    Raises Unparsable (`unsupported`) for bytes that are no text.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = _guess(data)
+    if "\0" in text[:_SAMPLE]:
+        text = _unmarked_wide(data) or text
+    if _looks_binary(text):
+        raise skipped("unsupported", "The file holds binary data, not text: convert it to PDF or text first.")
+    return text
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are readable UTF-8 text, or text with a byte order mark."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return any(data.startswith(mark) for mark, _ in _MARKS)
+    return not _looks_binary(text)
+
+
+def _unmarked_wide(data: bytes) -> str | None:
+    """UTF-16 without a mark shows as a NUL in every other byte of western text."""
+    sample = data[:4000]
+    for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
+        if len(zeros) > 2 and zeros.count(0) > 0.7 * len(zeros):
+            return data.decode(encoding, errors="replace")
+    return None
+
+
+def _guess(data: bytes) -> str:
+    wide = _unmarked_wide(data)
+    if wide is not None:
+        return wide
+    # A stray bad byte in a long UTF-8 text is a damaged text, not another encoding.
+    lenient = data.decode("utf-8", errors="replace")
+    wide_characters = sum(map(len, re.findall("[\u0080-\ufffc]+", lenient)))
+    if lenient.count("\ufffd") * 20 <= wide_characters:
+        return lenient
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data[:_SAMPLE]).best()
+    encoding = best.encoding if best else "cp1252"
+    if len(data) < 256:
+        encoding = _short_encoding(data) or encoding
+    return data.decode(encoding, errors="replace")
+
+
+def _short_encoding(data: bytes) -> str | None:
+    """Statistics need text: a short one is Japanese if it decodes to kana, western if to Latin letters."""
+    try:
+        japanese = data.decode("cp932")
+    except UnicodeDecodeError:
+        japanese = ""
+    if len(re.findall("[\u3040-\u30ff\u4e00-\u9fff]", japanese)) >= 2:
+        return "cp932"
+    western = data.decode("cp1252", errors="replace")
+    return "cp1252" if not re.search("[\ufffd\u0080-\u009f]", western) else None
+
+
+def _looks_binary(text: str) -> bool:
+    sample = text[:_SAMPLE]
+    controls = len(re.findall("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]", sample))
+    return controls > 0.1 * max(len(sample), 1)
+
+
+def text_pieces(text: str) -> list[Piece]:
+    """Paragraphs between blank lines, lists line by line, and lines that stand alone like headings do."""
+    text = _line_ends(text)
+    pieces: list[Piece] = []
+    for block in _BLANK.split(text):
+        lines = [line.rstrip() for line in block.strip("\n").split("\n") if line.strip()]
+        pieces.extend(_block_pieces(lines))
+    return pieces
+
+
+def code_pieces(text: str) -> list[Piece]:
+    """Source code: one piece per group of lines between blank lines, with its indentation."""
+    text = _line_ends(text)
+    return [Piece("code", block) for block in _BLANK_LINES.split(text)]
+
+
+def _line_ends(text: str) -> str:
+    """What is invalid is replaced, and counted, where the pieces are laid out."""
+    return re.sub("\r\n?|[\f\v]", "\n", text.removeprefix("\ufeff"))
+
+
+def _block_pieces(lines: list[str]) -> list[Piece]:
+    if not lines:
+        return []
+    if len(lines) >= 2 and _UNDERLINE.fullmatch(lines[1].strip()) and len(lines[0].strip()) <= 100:
+        depth = 1 if lines[1].strip()[0] in "=#*" else 2
+        return [Piece("heading", lines[0], depth=depth), *_block_pieces(lines[2:])]
+    if len(lines) == 1 and _is_heading(lines[0].strip()):
+        return [Piece("heading", lines[0], depth=_heading_depth(lines[0].strip()))]
+    starts = [number for number, line in enumerate(lines) if _BULLET.match(line)]
+    if len(starts) >= 2 or (starts == [0] and len(lines) == 1):
+        before = [Piece("paragraph", "\n".join(lines[: starts[0]]))] if starts[0] else []
+        ends = [*starts[1:], len(lines)]
+        items = ["\n".join(lines[start:end]) for start, end in zip(starts, ends, strict=True)]
+        return before + [Piece("list_item", item, joined=number > 0) for number, item in enumerate(items)]
+    return [Piece("paragraph", "\n".join(lines))]
+
+
+def _is_heading(line: str) -> bool:
+    if not 3 <= len(line) <= 90 or line[-1] in ".,;:!?":
+        return False
+    letters = [character for character in line if character.isalpha()]
+    shouted = len(letters) >= 4 and all(character.isupper() for character in letters) and "\t" not in line
+    return shouted or (bool(_NUMBERED.match(line)) and len(one_line(line)) <= 70)
+
+
+def _heading_depth(line: str) -> int:
+    match = re.match(r"\d{1,2}((?:\.\d{1,2})*)", line)
+    return 1 if not match else 1 + match.group(1).count(".")
