@@ -47,6 +47,8 @@ def set_word_properties(source: Source, target: Path) -> None:
 def write_rtf(source: Source, target: Path) -> None:
     """RTF with an `info` group, which pandoc does not write."""
     rtf = pypandoc.convert_file(str(source.path), "rtf", format="markdown", extra_args=["--standalone"])
+    # pandoc writes "\u8217'", and reading it again loses a letter; a space and "?" read well everywhere.
+    rtf = re.sub(r"(\\u-?\d+)'", r"\1 ?", rtf)
     when = moment(source)
     created = rf"\yr{when.year}\mo{when.month}\dy{when.day}\hr9"
     info = (

@@ -9,6 +9,7 @@ from source import Block, Source
 
 FONT = "Helvetica"
 SIZES = {1: 17, 2: 13, 3: 11}
+PAPERS = {"A4": (210.0, 297.0), "A5": (148.0, 210.0)}  # width and height in millimetres
 
 
 class Paper(FPDF):
@@ -16,7 +17,7 @@ class Paper(FPDF):
 
     def __init__(self, source: Source) -> None:
         properties = source.properties
-        super().__init__(format=properties.get("paper", "A4"))
+        super().__init__(format=PAPERS[properties.get("paper", "A4")])
         self.running_title = properties["title"]
         self.core_fonts_encoding = "windows-1252"
         self.set_title(properties["title"])
@@ -48,10 +49,9 @@ def write_pdf(source: Source, target: Path) -> None:
         write_columns(paper, source.blocks)
     else:
         for number, block in enumerate(source.blocks):
-            fresh = source.properties.get("break") == "section" and number > 0
-            if fresh and block.kind == "heading" and block.depth <= 2:
-                if source.blocks[number - 1].kind != "heading":
-                    paper.add_page()
+            opens = block.kind == "heading" and number > 0 and source.blocks[number - 1].kind != "heading"
+            if opens and block.depth <= 2 and source.properties.get("break") == "section":
+                paper.add_page()
             write_block(paper, block)
     paper.output(str(target))
 
@@ -90,7 +90,7 @@ def write_heading(paper: Paper, block: Block) -> None:
 def write_table(paper: Paper, block: Block) -> None:
     paper.set_font(FONT, "", 9)
     longest = [max(len(row[n]) for row in block.rows) for n in range(len(block.rows[0]))]
-    widths = tuple(min(max(length, 7), 48) for length in longest)
+    widths = tuple(min(max(length, 10), 44) for length in longest)
     with paper.table(block.rows, col_widths=widths, text_align="LEFT", line_height=5, padding=1):
         pass
     paper.ln(4)
@@ -101,7 +101,7 @@ def write_columns(paper: Paper, blocks: tuple[Block, ...]) -> None:
     with paper.text_columns(ncols=2, gutter=8, text_align="J") as columns:
         for block in blocks:
             heading = block.kind == "heading"
-            paper.set_font(FONT, "B" if heading else "", 11 if heading else 9.5)
+            paper.set_font(FONT, "B" if heading else "", 12 if heading else 10.5)
             align, above = ("L", 2) if heading else ("J", 0)
             with columns.paragraph(text_align=align, bottom_margin=2, top_margin=above) as paragraph:
                 paragraph.write(plain(block.text))
