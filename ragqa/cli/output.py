@@ -1,11 +1,15 @@
 """Printing: data to stdout, words for people to stderr, progress with rate and time left."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ragqa.contract import Json, dumps
+
+
+LINE_SECONDS = 10.0
 
 
 class Tick(Protocol):
@@ -42,40 +46,49 @@ def show(view: Any) -> None:
 
 
 @contextmanager
-def progress(shown: bool = True) -> Iterator[Tick]:
-    """A bar on stderr with rate and time left: on a terminal it moves, elsewhere it stays silent."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
+def progress() -> Iterator[Tick]:
+    """How far the work is, on stderr: a bar with rate and time left on a terminal, else a line now and then."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ragqa.terminal import console
 
-    class RateColumn(ProgressColumn):
-        """Steps a second."""
-
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    err = console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        RateColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal)) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def tick(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = bar.add_task(stage, total=total, rate="")
+            speed = bar.tasks[tasks[stage]].speed
+            bar.update(tasks[stage], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
 
         yield tick
+
+
+class Lines:
+    """Progress for logs: one line a stage every ten seconds, with rate and time left; short work says nothing."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        began = self._began.setdefault(stage, now)
+        if now - self._told.setdefault(stage, now) < LINE_SECONDS or not done:
+            return
+        self._told[stage] = now
+        rate = done / (now - began)
+        left = (
+            f" of {total}, {rate:.1f}/s, {(total - done) / rate:.0f} s left" if total else f", {rate:.1f}/s"
+        )
+        say(f"{stage}: {done}{left}")
