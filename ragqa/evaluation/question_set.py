@@ -12,7 +12,7 @@ index.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,16 @@ class SetDocument:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What carries the gold answer: quotes of a document, or a page of it (from 1)."""
+    """What carries the gold answer: quotes of a document, or a page of it (from 1).
+
+    `start` is where a single quote, which may stand there often, begins in the set's text, white space not
+    counted.
+    """
 
     document: str
     quotes: tuple[str, ...]
     page: int | None
+    start: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,22 @@ def read_set(folder: Path) -> QuestionSet:
         kept = tuple(one for one in questions if all(part.document in held for part in one.evidence))
         return QuestionSet(folder.name, kept, (), pdfs)
     documents = tuple(document_of(record) for record in records(folder / "documents.jsonl", ("id", "text")))
-    return QuestionSet(folder.name, questions, documents, None)
+    texts = {document.id: document.text for document in documents}
+    return QuestionSet(folder.name, tuple(placed(one, texts) for one in questions), documents, None)
+
+
+def placed(question: Question, texts: Mapping[str, str]) -> Question:
+    """The question with its evidence's starts counted without white space."""
+    evidence = tuple(
+        part if part.start is None else replace(part, start=solid(texts.get(part.document, ""), part.start))
+        for part in question.evidence
+    )
+    return replace(question, evidence=evidence)
+
+
+def solid(text: str, end: int) -> int:
+    """How many characters that are not white space stand before `end`."""
+    return len("".join(text[:end].split()))
 
 
 def read_questions(path: Path) -> tuple[Question, ...]:
@@ -123,10 +143,10 @@ def question_of(record: Mapping[str, Any]) -> Question:
 
 
 def evidence_of(part: Mapping[str, Any]) -> Evidence:
-    page = part.get("page0")
+    page, start = part.get("page0"), part.get("start")
     document = str(part.get("pdf") or part.get("doc_id") or "")
     quotes = tuple(str(quote) for quote in part.get("quotes") or ())
-    return Evidence(document, quotes, None if page is None else int(page) + 1)
+    return Evidence(document, quotes, None if page is None else int(page) + 1, start)
 
 
 def page_id(document: str, page: int | None) -> str:

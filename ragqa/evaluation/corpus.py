@@ -1,0 +1,40 @@
+"""A question set's documents as files for the ordinary ingest: what is measured is what people use."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from shutil import copyfile
+
+from ragqa.evaluation.question_set import QuestionSet, SetDocument
+
+
+def write_corpus(question_set: QuestionSet, folder: Path) -> dict[str, str]:
+    """Write each document of the set as a file in `folder`; the id of the set's document by file name.
+
+    The files of a set of PDFs are copied under their own names.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if question_set.pdfs is not None:
+        return copy_files(sorted(question_set.pdfs.iterdir()), folder)
+    places = {}
+    for number, document in enumerate(question_set.documents, start=1):
+        # Ids may hold any character; a number is a safe name on every file system.
+        name = f"{number:06}.html"
+        (folder / name).write_text(page(document), encoding="utf-8", errors="replace")
+        places[name] = document.id
+    return places
+
+
+def copy_files(files: Sequence[Path], folder: Path) -> dict[str, str]:
+    for file in files:
+        if not (folder / file.name).exists():
+            copyfile(file, folder / file.name)
+    return {file.name: file.name for file in files}
+
+
+def page(document: SetDocument) -> str:
+    """The document as HTML: its title, and a paragraph for each of its lines."""
+    title = f"<title>{escape(document.title)}</title>" if document.title else ""
+    lines = "\n".join(f"<p>{escape(line)}</p>" for line in document.text.split("\n") if line.strip())
+    head = f'<meta charset="utf-8">{title}'
+    return f"<!DOCTYPE html>\n<html><head>{head}</head>\n<body>\n{lines}\n</body></html>\n"
