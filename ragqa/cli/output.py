@@ -47,7 +47,7 @@ def show(view: Any) -> None:
 
 @contextmanager
 def progress() -> Iterator[Tick]:
-    """How far the work is, on stderr: a bar with rate and time left on a terminal, else a line now and then."""
+    """How far the work is, on stderr: a bar with rate and time left, or lines where that is no terminal."""
     if not sys.stderr.isatty():
         yield Lines()
         return
@@ -75,7 +75,7 @@ def progress() -> Iterator[Tick]:
 
 
 class Lines:
-    """Progress for logs: one line a stage every ten seconds, with rate and time left; short work says nothing."""
+    """Progress for logs: a line every ten seconds with rate and time left; short work says nothing."""
 
     def __init__(self) -> None:
         self._began: dict[str, float] = {}
