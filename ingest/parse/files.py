@@ -38,7 +38,9 @@ class _Budget:
         self.members -= 1
         self.unpacked -= size
         if self.members < 0 or self.unpacked < 0:
-            raise skipped("too_large", "The container holds more than is read of one file: unpack or split it.")
+            raise skipped(
+                "too_large", "The container holds more than is read of one file: unpack or split it."
+            )
 
 
 def parse_file(path: Path, limits: Limits = Limits()) -> tuple[Member, ...]:
@@ -60,7 +62,9 @@ def parse_file(path: Path, limits: Limits = Limits()) -> tuple[Member, ...]:
     return tuple(_members("", path.name, data, limits, budget, depth=0))
 
 
-def _members(name: str, label: str, data: bytes, limits: Limits, budget: _Budget, depth: int) -> Iterator[Member]:
+def _members(
+    name: str, label: str, data: bytes, limits: Limits, budget: _Budget, depth: int
+) -> Iterator[Member]:
     """The member called `name` and those inside it. `label` is what its suffix and stem are taken from."""
     try:
         if not data:
@@ -100,7 +104,9 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, RecursionError):
         return Problem("failed", "parser_error", "The file is nested too deeply to be read.")
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return Problem("failed", "parser_error", f"The file cannot be read, it may be damaged ({reason}). Save it again.")
+    return Problem(
+        "failed", "parser_error", f"The file cannot be read, it may be damaged ({reason}). Save it again."
+    )
 
 
 def _document(data: bytes, suffix: str, label: str, limits: Limits) -> Document | Problem:
@@ -181,6 +187,8 @@ def _read_package(data: bytes, suffix: str, limits: Limits) -> Parsed:
 def _package_pieces(data: bytes, suffix: str, archive: zipfile.ZipFile) -> tuple[list[Piece], int | None]:
     from ingest.parse import office
 
+    if suffix in (".docx", ".pptx", ".xlsx"):
+        data = office.prepared(data, archive, suffix)
     match suffix:
         case ".xlsx":
             from ingest.parse.spreadsheet import xlsx_pieces
@@ -211,13 +219,19 @@ def _refuse(data: bytes, suffix: str, limits: Limits) -> Parsed:
         case ".encrypted":
             raise encrypted("The file")
         case ".image":
-            raise skipped("needs_ocr", "The file is a picture: run OCR on it (ocrmypdf makes a searchable PDF).")
+            raise skipped(
+                "needs_ocr", "The file is a picture: run OCR on it (ocrmypdf makes a searchable PDF)."
+            )
         case ".doc" | ".ppt":
             better = "docx" if suffix == ".doc" else "pptx"
             hint = f"soffice --headless --convert-to {better}"
-            raise skipped("unsupported", f"Legacy {suffix} is not read: convert it with LibreOffice ({hint}).")
+            raise skipped(
+                "unsupported", f"Legacy {suffix} is not read: convert it with LibreOffice ({hint})."
+            )
         case ".iwork":
-            raise skipped("unsupported", "Pages, Numbers and Keynote files are not read: export as PDF or Word.")
+            raise skipped(
+                "unsupported", "Pages, Numbers and Keynote files are not read: export as PDF or Word."
+            )
         case _:
             raise skipped("unsupported", "This kind of file is not read: convert it to PDF, Word or text.")
 

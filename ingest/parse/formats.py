@@ -11,10 +11,11 @@ from ingest.parse.problems import Unparsable
 from ingest.parse.text import is_utf8
 
 CODE_SUFFIXES = frozenset(
-    ".py .pyi .js .mjs .ts .tsx .jsx .java .kt .c .h .cc .cpp .hpp .cs .go .rs .rb .php .swift .scala .sh .bash .zsh .ps1 "
-    ".sql .r .jl .lua .pl .css .scss .toml .ini .cfg .conf .yaml .yml .json .jsonl .ndjson .proto .tf .gradle".split()
+    [".py", ".pyi", ".js", ".mjs", ".ts", ".tsx", ".jsx", ".java", ".kt", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".scala", ".sh", ".bash", ".zsh", ".ps1", ".sql", ".r", ".jl", ".lua", ".pl", ".css", ".scss", ".toml", ".ini", ".cfg", ".conf", ".yaml", ".yml", ".json", ".jsonl", ".ndjson", ".proto", ".tf", ".gradle"]
 )
-_TEXT_SUFFIXES = frozenset(".txt .text .log .vtt .srt .adoc .asciidoc .org .tex .ics .vcf .bib .nfo .me".split())
+_TEXT_SUFFIXES = frozenset(
+    [".txt", ".text", ".log", ".vtt", ".srt", ".adoc", ".asciidoc", ".org", ".tex", ".ics", ".vcf", ".bib", ".nfo", ".me"]
+)
 _SAME = {
     ".markdown": ".md",
     ".mdown": ".md",
@@ -47,7 +48,7 @@ _SUPPORTED = (
     | _TEXT_SUFFIXES
     | frozenset(_SAME)
     | _READ_AS_TEXT
-    | frozenset(".pdf .docx .pptx .xlsx .xls .odt .ods .odp .epub .rtf .msg .zip".split())
+    | frozenset([".pdf", ".docx", ".pptx", ".xlsx", ".xls", ".odt", ".ods", ".odp", ".epub", ".rtf", ".msg", ".zip"])
 )
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -96,10 +97,14 @@ def _zip_kind(data: bytes, suffix: str) -> str:
         with open_zip(data) as archive:
             names = archive.namelist()
             kind = package_kind(archive)
+            # Pages '09 writes what it encrypts under a compression method of its own.
+            locked = any(info.compress_type not in (0, 8, 9, 12, 14) for info in archive.infolist())
     except Unparsable:
         return suffix if suffix in _SUPPORTED else ".zip"
     if kind == ".iwork":
-        return ".encrypted" if any(name.endswith((".iwpv2", ".iwph")) for name in names) else ".iwork"
+        return (
+            ".encrypted" if locked or any(name.endswith((".iwpv2", ".iwph")) for name in names) else ".iwork"
+        )
     return kind if kind in _SUPPORTED else ".binary"
 
 

@@ -12,7 +12,9 @@ _WORDS = re.compile(r"\w+")
 Outline = Sequence[tuple[int, str, int]]
 
 
-def mark_headings(pages: Sequence[Sequence[Block]], outline: Outline, running: frozenset[str]) -> list[list[Block]]:
+def mark_headings(
+    pages: Sequence[Sequence[Block]], outline: Outline, running: frozenset[str]
+) -> list[list[Block]]:
     """The blocks with headings marked. The outline counts if a third of its titles stand on their pages."""
     if outline:
         marked, found = _by_outline(pages, outline)
@@ -51,7 +53,9 @@ def _split_title(block: Block, titles: list[tuple[int, str]]) -> tuple[list[Bloc
         text += _plain(row.text)
         unnumbered = text.lstrip("0123456789")
         for entry in titles:
-            if entry[1] and (entry[1] in (text, unnumbered) or (len(entry[1]) > 8 and _close(text, entry[1]))):
+            if entry[1] and (
+                entry[1] in (text, unnumbered) or (len(entry[1]) > 8 and _close(text, entry[1]))
+            ):
                 titles.remove(entry)
                 head = Block("heading", block.rows[:count], depth=entry[0])
                 rest = [replace(block, rows=block.rows[count:], joined=False)] if block.rows[count:] else []
@@ -77,7 +81,10 @@ def _by_type(pages: Sequence[Sequence[Block]], running: frozenset[str]) -> list[
     if not candidates or (len(candidates) > 0.5 * total and total > 4):
         return [list(page) for page in pages]
     return [
-        [_heading(block, sizes.index(candidates[id(block)])) if id(block) in candidates else block for block in page]
+        [
+            _heading(block, sizes.index(candidates[id(block)])) if id(block) in candidates else block
+            for block in page
+        ]
         for page in pages
     ]
 
@@ -102,14 +109,26 @@ def _body(pages: Sequence[Sequence[Block]]) -> tuple[float, bool]:
     return weights.most_common(1)[0][0] if weights else (0.0, False)
 
 
+def _runs_upwards(block: Block) -> bool:
+    return any(row.y1 - row.y0 > 4 * max(row.size, 1.0) for row in block.rows)
+
+
 def _is_set_like_heading(block: Block, body: float, body_bold: bool) -> bool:
     text = block.text
     if block.kind not in ("paragraph", "list_item") or len(block.rows) > 3 or not 2 <= len(text) <= 160:
         return False
     letters = sum(character.isalpha() for character in text)
-    if letters < 2 or letters < 0.4 * len(text) or text.endswith((",", ";")) or "\t" in text:
+    if (
+        letters < 2
+        or letters < 0.4 * len(text)
+        or text.endswith((",", ";"))
+        or "\t" in text
+        or _runs_upwards(block)
+    ):
         return False
     if block.rows[0].size >= 1.12 * body:
         return True
     bold = all(row.bold for row in block.rows) and not body_bold
-    return bold and block.rows[0].size >= 0.95 * body and not text.endswith((".", ":")) and len(block.rows) <= 2
+    return (
+        bold and block.rows[0].size >= 0.95 * body and not text.endswith((".", ":")) and len(block.rows) <= 2
+    )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from email.message import EmailMessage, Message
+from email.message import Message
 from typing import Any
 
 from ingest.parse.canonical import Piece
@@ -17,8 +17,14 @@ from ingest.parse.text import decode, text_pieces
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date", "Message-ID")
 _SHOWN = ("From", "To", "Cc", "Date")
-_MBOX_FROM = re.compile(rb"^From [^\n]*\n", re.M)
-_ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted")
+_MBOX_FROM = re.compile(rb"^From [^\n]*\n", re.MULTILINE)
+_SEALED_NAMES = ("smime.p7m", "message.rpmsg", ".pgp-encrypted")
+_ENCRYPTED = (
+    "multipart/encrypted",
+    "application/pkcs7-mime",
+    "application/x-pkcs7-mime",
+    "application/pgp-encrypted",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,9 @@ def _leaves(message: Message) -> Iterator[Message]:
             yield part
         elif part.is_multipart():
             payload = part.get_payload()
-            stack.extend(reversed([p for p in payload if isinstance(p, Message)] if isinstance(payload, list) else []))
+            stack.extend(
+                reversed([p for p in payload if isinstance(p, Message)] if isinstance(payload, list) else [])
+            )
         else:
             yield part
 
@@ -122,7 +130,11 @@ def _text(part: Message) -> str:
 
 def split_mbox(data: bytes) -> list[bytes]:
     """The mails of an mbox, in order: a line `From …` after an empty one starts each."""
-    starts = [m for m in _MBOX_FROM.finditer(data) if m.start() == 0 or data[: m.start()].endswith((b"\n\n", b"\r\n\r\n"))]
+    starts = [
+        m
+        for m in _MBOX_FROM.finditer(data)
+        if m.start() == 0 or data[: m.start()].endswith((b"\n\n", b"\r\n\r\n"))
+    ]
     ends = [m.start() for m in starts[1:]] + [len(data)]
     return [data[m.end() : end].replace(b"\n>From ", b"\nFrom ") for m, end in zip(starts, ends, strict=True)]
 
@@ -132,9 +144,11 @@ def read_msg(data: bytes) -> Mail:
     import oxmsg
 
     message: Any = oxmsg.Message.load(io.BytesIO(data))
-    attachments = [(a.file_name or f"attachment-{n}", a.file_bytes or b"") for n, a in enumerate(message.attachments, 1)]
+    attachments = [
+        (a.file_name or f"attachment-{n}", a.file_bytes or b"") for n, a in enumerate(message.attachments, 1)
+    ]
     kind = str(getattr(message, "message_class", "") or "")
-    sealed = any(name.lower() in ("smime.p7m", "message.rpmsg") for name, _ in attachments)
+    sealed = any(name.lower().endswith(_SEALED_NAMES) for name, _ in attachments)
     if sealed or (kind.upper().startswith("IPM.NOTE.SMIME") and "MultipartSigned" not in kind):
         raise skipped("password", "The mail is encrypted: save a decrypted copy from the mail program.")
     sent = {str(k).lower(): str(v) for k, v in (message.message_headers or {}).items()}
@@ -149,7 +163,12 @@ def read_msg(data: bytes) -> Mail:
         ("Message-ID", sent.get("message-id", "")),
     )
     body = message.html_body or message.body or ""
-    return Mail(tuple((k, " ".join(v.split())) for k, v in headers if v), body, bool(message.html_body), tuple(attachments))
+    return Mail(
+        tuple((k, " ".join(v.split())) for k, v in headers if v),
+        body,
+        bool(message.html_body),
+        tuple(attachments),
+    )
 
 
 def mail_pieces(mail: Mail) -> list[Piece]:
@@ -171,4 +190,6 @@ def mail_pieces(mail: Mail) -> list[Piece]:
 def mail_metadata(mail: Mail) -> list[tuple[str, object]]:
     found = dict(mail.headers)
     pairs: list[tuple[str, object]] = [("title", found.get("Subject")), ("author", found.get("From"))]
-    return pairs + [(name.lower(), found.get(name)) for name in ("Date", "From", "To", "Cc", "Subject", "Message-ID")]
+    return pairs + [
+        (name.lower(), found.get(name)) for name in ("Date", "From", "To", "Cc", "Subject", "Message-ID")
+    ]

@@ -1,5 +1,7 @@
 """What unstructured leaves out of office files: footnotes and text boxes of .docx, and .ods and .odp altogether."""
 
+import io
+import re
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,70 @@ _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _MAX_REPEAT = 1000
+
+
+_STRICT = (
+    # ECMA-376 strict names and the transitional ones that python-docx, python-pptx and openpyxl know.
+    (
+        b"http://purl.oclc.org/ooxml/officeDocument/",
+        b"http://schemas.openxmlformats.org/officeDocument/2006/",
+    ),
+    (b"http://purl.oclc.org/ooxml/wordprocessingml/main", _W[1:-1].encode()),
+    (
+        b"http://purl.oclc.org/ooxml/spreadsheetml/main",
+        b"http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+    ),
+    (
+        b"http://purl.oclc.org/ooxml/presentationml/main",
+        b"http://schemas.openxmlformats.org/presentationml/2006/main",
+    ),
+    (b"http://purl.oclc.org/ooxml/drawingml/", b"http://schemas.openxmlformats.org/drawingml/2006/"),
+)
+_RUBY_TEXT = re.compile(rb"<w:rt>.*?</w:rt>", re.DOTALL)
+_RUBY = re.compile(rb"</?w:(?:ruby|rubyBase)>|<w:rubyPr>.*?</w:rubyPr>", re.DOTALL)
+_RUBY_RUN = re.compile(
+    rb"<w:r\b[^>]*>(?:<w:rPr>(?:(?!</w:rPr>).)*</w:rPr>)?<w:ruby>(.*?)</w:ruby></w:r>", re.DOTALL
+)
+
+
+def prepared(data: bytes, archive: zipfile.ZipFile, suffix: str) -> bytes:
+    """The package with what its reader would stumble over or leave out rewritten; the same bytes if nothing is."""
+    changed: dict[str, bytes] = {}
+    for info in archive.infolist():
+        if not info.filename.endswith((".xml", ".rels")):
+            continue
+        part = archive.read(info)
+        new = part
+        if b"purl.oclc.org/ooxml" in part[:20_000]:
+            for old, known in _STRICT:
+                new = new.replace(old, known)
+        if suffix == ".docx" and info.filename == "word/document.xml":
+            new = _plain_words(new)
+        if new != part:
+            changed[info.filename] = new
+    return _rewritten(archive, changed) if changed else data
+
+
+def _plain_words(part: bytes) -> bytes:
+    """Ruby annotations without their readings, formulas as runs of text: python-docx sees neither."""
+    if b"<w:ruby>" in part:
+        part = _RUBY_RUN.sub(lambda m: _RUBY.sub(b"", _RUBY_TEXT.sub(b"", m.group(1))), part)
+    if b"<m:t" in part and b"<m:oMath" in part:
+        part = re.sub(rb"<m:oMath(?:\s[^>]*)?>.*?</m:oMath>", _math_run, part, flags=re.DOTALL)
+    return part
+
+
+def _math_run(match: "re.Match[bytes]") -> bytes:
+    words = b"".join(re.findall(rb"<m:t(?:\s[^>]*)?>([^<]*)</m:t>", match.group()))
+    return b'<w:r><w:t xml:space="preserve">' + words + b"</w:t></w:r>"
+
+
+def _rewritten(archive: zipfile.ZipFile, changed: dict[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as copy:
+        for info in archive.infolist():
+            copy.writestr(info.filename, changed.get(info.filename) or archive.read(info))
+    return written.getvalue()
 
 
 def docx_extras(archive: zipfile.ZipFile) -> list[Piece]:

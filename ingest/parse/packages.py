@@ -26,6 +26,7 @@ _KINDS = (
     ("xl/workbook.bin", ".xlsb"),
     ("ppt/presentation.xml", ".pptx"),
 )
+_IWORK_ENDINGS = ("/Index.zip", "/buildVersionHistory.plist", "/.iwpv2", "/.iwph")
 _MIME_KINDS = {
     "application/epub+zip": ".epub",
     "application/vnd.oasis.opendocument.text": ".odt",
@@ -50,14 +51,12 @@ def package_kind(archive: zipfile.ZipFile) -> str:
         found = _MIME_KINDS.get(archive.read("mimetype").decode("ascii", errors="replace").strip())
         if found:
             return found
-    if any(name.startswith("Index/") or name == "Index.zip" for name in names):
+    if any(f"/{name}".endswith(_IWORK_ENDINGS) or name.startswith("Index/") for name in names):
         return ".iwork"
     if any(name.endswith(".fpage") for name in names):
         return ".xps"
     if "[Content_Types].xml" in names or any(name.startswith("word/") for name in names):
         return next((suffix for name, suffix in _KINDS if name in names), ".ooxml")
-    if ".iwpv2" in names or ".iwph" in names:
-        return ".iwork"
     return ".zip"
 
 
@@ -73,9 +72,14 @@ def check_package(archive: zipfile.ZipFile, limits: Limits) -> None:
         grown = info.file_size > _SMALL and info.file_size > _MAX_RATIO * max(info.compress_size, 1)
         if info.file_size > limits.max_part_bytes or grown:
             size = info.file_size >> 20
-            raise skipped("too_large", f"{info.filename!r} in it unpacks to {size} MB of markup: split the document.")
+            raise skipped(
+                "too_large", f"{info.filename!r} in it unpacks to {size} MB of markup: split the document."
+            )
         if _ENTITY.search(read_member(archive, info, limits.max_part_bytes)):
-            raise failed("parser_error", f"{info.filename!r} in it declares XML entities, which no office program does.")
+            raise failed(
+                "parser_error",
+                f"{info.filename!r} in it declares XML entities, which no office program does.",
+            )
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
@@ -130,7 +134,11 @@ def properties(archive: zipfile.ZipFile, suffix: str) -> list[tuple[str, object]
             if suffix == ".epub" and tag == "date":
                 key = "date"
             text = (element.text or "").strip()
-            if key and text and not (key == "title" and text.lower() in ("untitled", "powerpoint presentation")):
+            if (
+                key
+                and text
+                and not (key == "title" and text.lower() in ("untitled", "powerpoint presentation"))
+            ):
                 found.append((key, text))
     declared = dict(reversed(found))
     if "date" not in declared and ("created" in declared or "modified" in declared):

@@ -86,7 +86,12 @@ def _extend(blocks: list[Block], row: Row, leading: float) -> None:
     """Add the row to the last block if it goes on there, else start one."""
     marked = bool(_BULLET.match(row.text))
     last = blocks[-1] if blocks else None
-    if last is not None and last.kind in ("paragraph", "list_item") and not marked and _goes_on(last, row, leading):
+    if (
+        last is not None
+        and last.kind in ("paragraph", "list_item")
+        and not marked
+        and _goes_on(last, row, leading)
+    ):
         blocks[-1] = Block(last.kind, (*last.rows, row), joined=last.joined)
         return
     listed = last is not None and last.kind == "list_item"

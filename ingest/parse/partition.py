@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 from ingest.parse import words
@@ -14,6 +15,10 @@ _SWITCHES = {"DO_NOT_TRACK": "1", "UNSTRUCTURED_DISABLE_NOTICE": "1", "SCARF_NO_
 # No language detection: nobody reads its result, and it loads a large profile.
 _OPTIONS: dict[str, Any] = {"languages": [""]}
 _KINDS = {"Title": "heading", "ListItem": "list_item", "CodeSnippet": "code"}
+# Each imports what it needs alone: the modules of one format are no cost to another.
+_PARTITIONERS = {
+    f".{name}": (name, f"partition_{name}") for name in ("docx", "pptx", "odt", "epub", "rtf", "rst", "html")
+}
 _NOT_TEXT = frozenset({"PageBreak", "Image", "CheckBox"})
 
 
@@ -33,22 +38,9 @@ def html_pieces(markup: str) -> list[Piece]:
 def _partitioner(suffix: str) -> Callable[..., list[Any]]:
     os.environ.update(_SWITCHES)
     words.stand_in()
-    match suffix:
-        case ".docx":
-            from unstructured.partition.docx import partition_docx as found
-        case ".pptx":
-            from unstructured.partition.pptx import partition_pptx as found
-        case ".odt":
-            from unstructured.partition.odt import partition_odt as found
-        case ".epub":
-            from unstructured.partition.epub import partition_epub as found
-        case ".rtf":
-            from unstructured.partition.rtf import partition_rtf as found
-        case ".rst":
-            from unstructured.partition.rst import partition_rst as found
-        case _:
-            from unstructured.partition.html import partition_html as found
-    return found  # type: ignore[no-any-return]
+    module, name = _PARTITIONERS[suffix]
+    found: Callable[..., list[Any]] = getattr(import_module(f"unstructured.partition.{module}"), name)
+    return found
 
 
 def _pieces(elements: Iterable[Any], *, paged: bool) -> Iterable[Piece]:

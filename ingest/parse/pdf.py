@@ -21,9 +21,12 @@ from ingest.parse.problems import encrypted, failed, skipped
 
 _SOFT_HYPHENS = frozenset((0x02, 0xFFFE))
 _SPACES = frozenset((0x20, 0x09, 0xA0, 0x0D, 0x0A, 0x00))
-_BOLD = re.compile(r"bold|black|heavy|semibold|demi", re.I)
+_BOLD = re.compile(r"bold|black|heavy|semibold|demi", re.IGNORECASE)
 _FEW_CHARACTERS = 20  # a page of fewer under a picture is a scan with a stamp on it
-_NO_TITLE = re.compile(r"^(?:untitled.*|microsoft (?:word|powerpoint|excel) - .*|.*\.(?:docx?|dvi|indd|qxd|tex|pptx?|rtf|xlsx?))$", re.I)
+_NO_TITLE = re.compile(
+    r"^(?:untitled.*|microsoft (?:word|powerpoint|excel) - .*|.*\.(?:docx?|dvi|indd|qxd|tex|pptx?|rtf|xlsx?))$",
+    re.IGNORECASE,
+)
 
 
 def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
@@ -41,7 +44,9 @@ def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
         without = [page.number for page in pages if not page.words]
         characters = sum(len(word.text) for page in pages for word in page.words)
         if not characters or (pictures >= len(pages) and characters < _FEW_CHARACTERS * len(pages)):
-            raise skipped("needs_ocr", "No page has text, it may be a scan: run OCR on it (ocrmypdf FILE OUT).")
+            raise skipped(
+                "needs_ocr", "No page has text, it may be a scan: run OCR on it (ocrmypdf FILE OUT)."
+            )
         metadata = _properties(document)
         if without:
             metadata.append(("pages_without_text", ", ".join(map(str, without))))
@@ -132,8 +137,15 @@ def _word(handle: Any, codes: list[int], start: int, end: int, hyphen: bool, box
         raw.FPDFText_GetLooseCharBox(handle, end - 1, box)
         x0, x1 = min(x0, box.left), max(x1, box.right)
         y0, y1 = min(y0, box.bottom), max(y1, box.top)
-    return Word(_decoded(codes[start:end]), x0, y0, x1, y1, raw.FPDFText_GetFontSize(handle, start), hyphen,
-                _is_bold(handle, start))
+    size = _size(
+        raw.FPDFText_GetFontSize(handle, start), min(y1 - y0, x1 - x0) if y1 - y0 > 4 * (x1 - x0) else y1 - y0
+    )
+    return Word(_decoded(codes[start:end]), x0, y0, x1, y1, size, hyphen, _is_bold(handle, start))
+
+
+def _size(declared: float, height: float) -> float:
+    """The size as shown: the declared one leaves out the text's own scaling, and is 1 in many files."""
+    return declared if 0.6 * declared < height < 2.2 * declared else height / 1.2
 
 
 def _decoded(codes: list[int]) -> str:
@@ -176,6 +188,10 @@ def _properties(document: Any) -> list[tuple[str, object]]:
     pairs: list[tuple[str, object]] = []
     if not _NO_TITLE.match(found.get("Title", "")):
         pairs.append(("title", found.get("Title")))
-    pairs += [("author", found.get("Author")), ("subject", found.get("Subject")), ("keywords", found.get("Keywords"))]
+    pairs += [
+        ("author", found.get("Author")),
+        ("subject", found.get("Subject")),
+        ("keywords", found.get("Keywords")),
+    ]
     created, modified = pdf_date(found.get("CreationDate", "")), pdf_date(found.get("ModDate", ""))
     return [*pairs, ("date", created or modified), ("modified", modified)]

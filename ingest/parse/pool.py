@@ -111,16 +111,22 @@ class ParsePool:
             return future.result()
         except FutureTimeoutError:
             seconds = f"{self._limits.seconds:g}"
-            problem = Problem("failed", "timeout", f"Reading took longer than {seconds} s: split or simplify the file.")
+            problem = Problem(
+                "failed", "timeout", f"Reading took longer than {seconds} s: split or simplify the file."
+            )
         except ProcessExpired as error:
-            problem = Problem("failed", "crashed", f"The parser {_ending(error.exitcode)}: the file may be damaged.")
+            problem = Problem(
+                "failed", "crashed", f"The parser {_ending(error.exitcode)}: the file may be damaged."
+            )
         except BrokenProcessPool:
             # A worker died while it held no file: pebble gives up on all files then.
             if not last:
                 return None
             problem = Problem("failed", "crashed", "Workers died again and again: is memory short?")
         except MemoryError:
-            problem = Problem("failed", "memory", "The file needs more memory than one file may take: split it.")
+            problem = Problem(
+                "failed", "memory", "The file needs more memory than one file may take: split it."
+            )
         return (Member("", problem),)
 
 

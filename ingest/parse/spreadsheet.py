@@ -11,7 +11,7 @@ from typing import Any
 
 from ingest.parse.canonical import Piece
 from ingest.parse.problems import encrypted
-from ingest.parse.tables import table_pieces
+from ingest.parse.tables import block_pieces
 
 _MAX_COLUMNS = 1000
 
@@ -58,19 +58,9 @@ def sheet_pieces(name: str, rows: Iterable[list[str]]) -> list[Piece]:
         if any(cell.strip() for cell in row):
             block.append(row)
         elif block:
-            pieces += _block_pieces(block)
+            pieces += block_pieces(block)
             block = []
     return [Piece("heading", name, depth=1), *pieces] if pieces else []
-
-
-def _block_pieces(block: list[list[str]]) -> list[Piece]:
-    left = min(next(n for n, cell in enumerate(row) if cell.strip()) for row in block)
-    rows = [row[left:] for row in block]
-    wide = max(sum(1 for cell in row if cell.strip()) for row in rows) > 1
-    pieces: list[Piece] = []
-    while wide and sum(1 for cell in rows[0] if cell.strip()) == 1:
-        pieces.append(Piece("paragraph", "".join(rows.pop(0)).strip()))
-    return pieces + table_pieces(rows)
 
 
 def number_text(value: float, number_format: str = "General") -> str:

@@ -14,7 +14,9 @@ _NUMBER = re.compile(r"[\s$€£¥()+\-–]*\d[\d.,\s]*(?:%|[a-zA-Z]{1,3})?\)?")
 _MAX_SPAN = 100
 
 
-def table_pieces(rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None) -> list[Piece]:
+def table_pieces(
+    rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None
+) -> list[Piece]:
     """One piece a row, cells joined by tabs. `header` None: the first row is one if it looks like one."""
     kept = [cells for row in rows if any(cells := [one_line(cell) for cell in row])]
     if not kept:
@@ -25,6 +27,19 @@ def table_pieces(rows: Sequence[Sequence[str]], *, header: bool | None = None, p
         kind = "table_header" if number == 0 and first_is_header else "table_row"
         pieces.append(Piece(kind, "\t".join(cells).rstrip("\t"), page=page, joined=number > 0))  # type: ignore[arg-type]
     return pieces
+
+
+def block_pieces(rows: Sequence[Sequence[str]]) -> list[Piece]:
+    """A block of a sheet as people write it: lone cells above the table are its title, not its header."""
+    kept = [list(row) for row in rows if any(cell.strip() for cell in row)]
+    if not kept:
+        return []
+    left = min(next(n for n, cell in enumerate(row) if cell.strip()) for row in kept)
+    rest = [row[left:] for row in kept]
+    widths = [sum(1 for cell in row if cell.strip()) for row in rest]
+    lone = next((number for number, width in enumerate(widths) if width > 1), 0)
+    titles = [Piece("paragraph", one_line(" ".join(row))) for row in rest[:lone]]
+    return titles + table_pieces(rest[lone:])
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -46,7 +61,7 @@ def separated_pieces(text: str, suffix: str) -> list[Piece]:
     delimiter = "\t" if suffix in (".tsv", ".tab") else _delimiter(text[:20_000])
     csv.field_size_limit(2**31 - 1)
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    return table_pieces(rows)
+    return block_pieces(rows)
 
 
 def _delimiter(sample: str) -> str:

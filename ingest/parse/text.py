@@ -17,7 +17,9 @@ _MARKS = (
 _BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _BULLET = re.compile(r"\s*(?:[-*+•‣◦▪●–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
-_NUMBERED = re.compile(r"(?:chapter|part|section|article|appendix)\s+\S|\d{1,2}(?:\.\d{1,2})*\.?\s+[A-Z]", re.I)
+_NUMBERED = re.compile(
+    r"(?:chapter|part|section|article|appendix)\s+\S|\d{1,2}(?:\.\d{1,2})*\.?\s+[A-Z]", re.IGNORECASE
+)
 _UNDERLINE = re.compile(r"[=\-~*#^]{3,}")
 _SAMPLE = 200_000
 

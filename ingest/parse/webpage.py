@@ -2,10 +2,12 @@
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
+from collections.abc import Iterator
+from typing import Any
 
 from ingest.parse import text
 
-_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.I)
+_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
 _HEAD_KEYS = {
     "author": "author",
     "article:author": "author",
@@ -64,7 +66,9 @@ def head_metadata(markup: str) -> list[tuple[str, object]]:
         if "canonical" in (link.get("rel") or "").lower().split():
             found.append(("url", link.get("href")))
     for meta in tree.iter("meta"):
-        name = meta.get("name") or meta.get("property") or meta.get("itemprop") or meta.get("http-equiv") or ""
+        name = (
+            meta.get("name") or meta.get("property") or meta.get("itemprop") or meta.get("http-equiv") or ""
+        )
         key = _HEAD_KEYS.get(name.strip().lower())
         if key:
             found.append((key, meta.get("content")))
@@ -76,6 +80,46 @@ def _without_declaration(markup: str) -> str:
     return re.sub(r"\A\s*<\?xml[^>]*\?>", "", markup.removeprefix("\ufeff"))
 
 
+_LAYOUT_CELL = 600  # characters; a table with a longer cell lays out a page, it does not hold data
+
+
 def clean_markup(markup: str) -> str:
-    """What unstructured may read: no declaration, no invalid characters."""
-    return _without_declaration(markup).replace("\0", "\ufffd")
+    """What unstructured may read: no declaration, no invalid characters, no tables that lay out the page."""
+    markup = _without_declaration(markup).replace("\0", "\ufffd")
+    return _without_layout_tables(markup) if "<table" in markup.lower() else markup
+
+
+def _without_layout_tables(markup: str) -> str:
+    """Tables around tables or around prose become plain blocks; a line break inside a cell becomes a space."""
+    from lxml import etree, html
+
+    try:
+        tree = html.document_fromstring(markup)
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
+        return markup
+    for table in list(tree.iter("table")):
+        own = list(_own_cells(table))
+        nested = next(table.iterdescendants("table"), None) is not None
+        if nested or any(len("".join(cell.itertext())) > _LAYOUT_CELL for cell in own):
+            _unwrap(table)
+        else:
+            for cell in own:
+                for line_break in list(cell.iter("br", "p", "div", "li")):
+                    line_break.tail = " " + (line_break.tail or "")
+    return str(html.tostring(tree, encoding="unicode"))
+
+
+def _own_cells(table: Any) -> Iterator[Any]:
+    for cell in table.iter("td", "th"):
+        if next(cell.iterancestors("table"), None) is table:
+            yield cell
+
+
+def _unwrap(table: Any) -> None:
+    parts = [
+        part
+        for part in table.iterdescendants("tr", "td", "th", "tbody", "thead", "tfoot")
+        if next(part.iterancestors("table"), None) is table
+    ]
+    for part in (table, *parts):
+        part.tag = "div"

@@ -7,8 +7,7 @@ from ingest.parse.tables import table_pieces
 _ROW_TAGS = frozenset({"tr", "row"})
 _HEADING_TAGS = frozenset({"title", "heading", "head", "h1", "h2", "h3"})
 _INLINE_TAGS = frozenset(
-    "a b i u em strong italic bold emphasis sub sup span xref ext-link code tt quote named-content sc "
-    "styled-content underline bi link ulink ref".split()
+    ["a", "b", "i", "u", "em", "strong", "italic", "bold", "emphasis", "sub", "sup", "span", "xref", "ext-link", "code", "tt", "quote", "named-content", "sc", "styled-content", "underline", "bi", "link", "ulink", "ref"]
 )
 
 
