@@ -8,7 +8,7 @@ from ragqa.evaluation.report import Comparison, EvalReport
 
 WIDTH, HEIGHT, MARGIN = 420, 260, 44
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #ccc; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
@@ -28,7 +28,8 @@ def html_page(report: EvalReport, comparisons: Sequence[Comparison] = ()) -> str
     if report.trade_off:
         points = [(point.over_refusal, point.refusal_recall) for point in report.trade_off]
         parts.append(
-            curve("Refusal trade-off", "answerable questions refused", "unanswerable questions refused", points)
+            curve("Refusal trade-off", "answerable questions refused", "unanswerable questions refused",
+            points)
         )
     if report.positions:
         parts.append(bars("Gold evidence cited, by the place of its block in the prompt", report.positions))
