@@ -1,0 +1,315 @@
+"""Full-precision model in, AutoGPTQ v1 folder out: GPTQ, layer by layer, resumable.
+
+Keeps one decoder layer and the calibration activations in memory. Each finished layer lies in `OUT/unfinished/` until
+the checkpoint is whole; a restart runs the calibration data through the finished layers and goes on from there.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ragqa.errors import CheckpointError
+from ragqa.gptq.calibration import calibration_text, calibration_windows
+from ragqa.gptq.packing import PackedLinear, dequantize, pack
+from ragqa.gptq.quantization import BITS, Quantization
+from ragqa.gptq.sequential import STAGES, Skeleton, quantize_layer, run_layer
+from ragqa.gptq.solver import QuantizedMatrix, Recipe, quantize_matrix, round_to_nearest
+from ragqa.gptq.source import Source, open_source
+from ragqa.gptq.writing import packed_tensors, write_checkpoint
+
+UNFINISHED = "unfinished"
+SHARD_BYTES = 2 * 1024**3
+PARTS = ("qweight", "qzeros", "scales", "g_idx")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeOptions:
+    """How a model is quantized; the defaults are what measured best (docs/model.md).
+
+    `calibration` is a text file, the project's own text if None; `samples` windows of `sample_tokens` are taken from it.
+    `method` "rtn" rounds to nearest: the baseline.
+    """
+
+    bits: int = 4
+    group_size: int = 128
+    desc_act: bool = True
+    symmetric: bool = False
+    damp: float = 0.01
+    clip_search: bool = True
+    calibration: Path | None = None
+    samples: int = 32
+    sample_tokens: int = 2048
+    method: Literal["gptq", "rtn"] = "gptq"
+    device: str = "cpu"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The part that concerns a single matrix."""
+        ordered = self.desc_act and self.method == "gptq"
+        return Recipe(self.bits, self.group_size, ordered, self.symmetric, self.damp, self.clip_search)
+
+    @property
+    def quantization(self) -> Quantization:
+        """The part that the checkpoint states."""
+        recipe = self.recipe
+        return Quantization(recipe.bits, recipe.group_size, recipe.desc_act, recipe.sym, recipe.damp)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeProgress:
+    """`done` of `layers` decoder layers are finished; `eta` is the estimate of what is left, in seconds."""
+
+    done: int
+    layers: int
+    seconds: float
+    eta: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """Relative squared error of one matrix's output on the calibration data."""
+
+    name: str
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeReport:
+    """What was written. `resumed` layers were found finished; `peak_memory` is the process's, in bytes."""
+
+    folder: Path
+    options: QuantizeOptions
+    errors: tuple[LayerError, ...]
+    calibration_tokens: int
+    resumed: int
+    seconds: float
+    peak_memory: int
+
+
+OnProgress = Callable[[QuantizeProgress], None]
+
+
+def ignore_progress(_progress: QuantizeProgress) -> None:
+    """Report to nobody."""
+
+
+@torch.no_grad()
+def quantize(
+    source: Path, out: Path, options: QuantizeOptions, progress: OnProgress = ignore_progress
+) -> QuantizeReport:
+    """Write the folder `out`, quantized from the safetensors folder or GGUF file `source`.
+
+    Safe to kill: called again with the same arguments it goes on after the last finished layer and writes the same
+    bytes. Raises CheckpointError for a source that is refused, a group size that does not divide the model's widths
+    (naming those that do), an `out` that holds a model, or the remains of a run with other settings.
+    """
+    began = time.monotonic()
+    opened = open_source(source)
+    skeleton = Skeleton(opened.config, torch.device(options.device))
+    check_shape(skeleton, options)
+    tokenizer = opened.tokenizer()
+    windows = calibration_windows(
+        calibration_text(options.calibration), tokenizer, options.samples, options.sample_tokens
+    )
+    work = _open_work(out, source, options, windows)
+    errors, resumed = _quantize_layers(opened, skeleton, windows, options, work, progress)
+    _write(out, opened, skeleton.layers, options, tokenizer, work)
+    shutil.rmtree(work)
+    tokens = sum(window.shape[1] for window in windows)
+    return QuantizeReport(out, options, errors, tokens, resumed, time.monotonic() - began, peak_memory())
+
+
+def check_shape(skeleton: Skeleton, options: QuantizeOptions) -> None:
+    """Raise CheckpointError if bits or group size do not fit, naming the group sizes that do."""
+    if options.bits not in BITS:
+        raise CheckpointError(f"{options.bits} bits are not supported; choose {' or '.join(map(str, BITS))}")
+    widths = sorted({skeleton.width(name) for stage in STAGES for name in stage})
+    if options.group_size == -1 or options.group_size > 0 and all(w % options.group_size == 0 for w in widths):
+        return
+    fitting = [size for size in (32, 64, 128, 256, 512, 1024) if all(width % size == 0 for width in widths)]
+    raise CheckpointError(
+        f"group size {options.group_size} does not divide the model's widths {', '.join(map(str, widths))}; "
+        f"these do: {', '.join(map(str, [*fitting, -1]))} (-1 is one group for the whole width)"
+    )
+
+
+def peak_memory() -> int:
+    """The most memory this process has held so far, in bytes."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _quantize_layers(
+    source: Source,
+    skeleton: Skeleton,
+    windows: tuple[Tensor, ...],
+    options: QuantizeOptions,
+    work: Path,
+    progress: OnProgress,
+) -> tuple[tuple[LayerError, ...], int]:
+    embedding = source.tensor("model.embed_tokens.weight").float()
+    hidden = [torch.nn.functional.embedding(window, embedding) for window in windows]
+    del embedding
+    errors: list[LayerError] = []
+    resumed, began = 0, time.monotonic()
+    for index in range(skeleton.layers):
+        weights = layer_tensors(source, index)
+        path = work / f"layer-{index:05d}.safetensors"
+        if path.exists():
+            packed, found = _read_layer(path, options.bits)
+            weights.update({f"{name}.weight": dequantize(layer) for name, layer in packed.items()})
+            run_layer(skeleton.layer(index, weights), hidden, skeleton)
+            resumed += 1
+        else:
+            packed, found = _quantize_one(skeleton, index, weights, hidden, options)
+            _save_layer(path, packed, found)
+        skeleton.release(index)
+        errors += [LayerError(f"model.layers.{index}.{name}", error) for name, error in found.items()]
+        seconds = time.monotonic() - began
+        left = seconds / (index + 1) * (skeleton.layers - index - 1)
+        progress(QuantizeProgress(index + 1, skeleton.layers, seconds, left))
+    return tuple(errors), resumed
+
+
+def _quantize_one(
+    skeleton: Skeleton, index: int, weights: Mapping[str, Tensor], hidden: list[Tensor], options: QuantizeOptions
+) -> tuple[dict[str, PackedLinear], dict[str, float]]:
+    layer = skeleton.layer(index, weights)
+    packed: dict[str, PackedLinear] = {}
+    errors: dict[str, float] = {}
+
+    def quantize_stage(names: tuple[str, ...], hessian: Tensor) -> None:
+        for name in names:
+            linear = layer.get_submodule(name)
+            solved = _solve(linear.weight, hessian, options)  # type: ignore[arg-type]
+            packed[name] = pack(solved.codes, solved.zeros, solved.scales, solved.g_idx, options.bits)
+            errors[name] = solved.error
+            linear.weight.copy_(dequantize(packed[name]))  # type: ignore[operator]
+
+    quantize_layer(layer, hidden, skeleton, quantize_stage)
+    return packed, errors
+
+
+def _solve(weight: Tensor, hessian: Tensor, options: QuantizeOptions) -> QuantizedMatrix:
+    if options.method == "rtn":
+        return round_to_nearest(weight, hessian, options.recipe)
+    return quantize_matrix(weight, hessian, options.recipe)
+
+
+def layer_tensors(source: Source, index: int) -> dict[str, Tensor]:
+    """The tensors of one decoder layer, named within it."""
+    prefix = f"model.layers.{index}."
+    return {name[len(prefix) :]: source.tensor(name) for name in source.names if name.startswith(prefix)}
+
+
+def _open_work(out: Path, source: Path, options: QuantizeOptions, windows: tuple[Tensor, ...]) -> Path:
+    if (out / "config.json").exists() or out.resolve() == source.resolve():
+        raise CheckpointError(f"{out} already holds a model; choose another folder or delete it")
+    work = out / UNFINISHED
+    settings = _settings(source, options, windows)
+    path = work / "settings.json"
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
+        raise CheckpointError(f"{work} was left by a run with other settings; delete it or choose another folder")
+    work.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    return work
+
+
+def _settings(source: Path, options: QuantizeOptions, windows: tuple[Tensor, ...]) -> dict[str, Any]:
+    """All that decides the result: options, the source's files by size and time, the calibration tokens."""
+    files = sorted(p for p in (source.iterdir() if source.is_dir() else [source]) if p.is_file())
+    digest = hashlib.sha256()
+    for window in windows:
+        digest.update(window.numpy().tobytes())
+    chosen = {name: value for name, value in asdict(options).items() if name not in ("calibration", "device")}
+    stamps = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    return {"options": chosen, "source": stamps, "calibration_sha256": digest.hexdigest()}
+
+
+def _save_layer(path: Path, packed: Mapping[str, PackedLinear], errors: Mapping[str, float]) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {f"{name}.{part}": getattr(layer, part) for name, layer in packed.items() for part in PARTS}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata={name: repr(error) for name, error in errors.items()})
+    part.replace(path)
+
+
+def _read_layer(path: Path, bits: int) -> tuple[dict[str, PackedLinear], dict[str, float]]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        errors = {name: float(error) for name, error in file.metadata().items()}
+        packed = {
+            name: PackedLinear(*(file.get_tensor(f"{name}.{part}") for part in PARTS), bits=bits) for name in errors
+        }
+    return packed, errors
+
+
+def _write(
+    out: Path, source: Source, layers: int, options: QuantizeOptions, tokenizer: Any, work: Path
+) -> None:
+    tokenizer.save_pretrained(work / "tokenizer")
+    shards = _shards(_checkpoint_tensors(source, layers, options.bits, work))
+    write_checkpoint(
+        out, checkpoint_config(source.config), options.quantization, shards, tokenizer_from=work / "tokenizer"
+    )
+
+
+def checkpoint_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the rotary settings spelled so that old and new readers take them alike.
+
+    transformers 5 writes `rope_parameters` alone, which transformers 4 passes over in silence: it would run with a
+    base of 10,000 whatever the model's is.
+    """
+    written = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
+    rope = dict(config.get("rope_parameters") or {})
+    if rope:
+        written["rope_theta"] = rope.pop("rope_theta", config.get("rope_theta", 10000.0))
+        written["rope_scaling"] = None if rope.get("rope_type", "default") == "default" else rope
+    written["torch_dtype"] = "float16"
+    return written
+
+
+def _checkpoint_tensors(
+    source: Source, layers: int, bits: int, work: Path
+) -> Iterator[dict[str, Tensor]]:
+    """Everything the checkpoint holds, a decoder layer at a time, plain tensors in fp16."""
+    tied = bool(source.config.get("tie_word_embeddings"))
+    for name in source.names:
+        if not name.startswith("model.layers.") and not (tied and name == "lm_head.weight"):
+            yield {name: source.tensor(name).to(torch.float16)}
+    for index in range(layers):
+        packed, _ = _read_layer(work / f"layer-{index:05d}.safetensors", bits)
+        prefix = f"model.layers.{index}."
+        tensors: dict[str, Tensor] = {}
+        for name, layer in packed.items():
+            tensors.update(packed_tensors(prefix + name, layer))
+        for name in source.names:
+            if name.startswith(prefix) and name[len(prefix) :].removesuffix(".weight") not in packed:
+                tensors[name] = source.tensor(name).to(torch.float16)
+        yield tensors
+
+
+def _shards(parts: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for part in parts:
+        added = sum(tensor.numel() * tensor.element_size() for tensor in part.values())
+        if shard and size + added > SHARD_BYTES:
+            yield shard
+            shard, size = {}, 0
+        shard.update(part)
+        size += added
+    yield shard

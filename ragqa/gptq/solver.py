@@ -1,0 +1,225 @@
+"""The GPTQ algorithm for one matrix (Frantar et al. 2022, arXiv 2210.17323). Knows no model, no file and no text.
+
+Weights are shaped (outputs, inputs), as `torch.nn.Linear` holds them; a group is a run of input columns, in the order
+they are quantized, that share one scale and zero point per output row.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+BLOCK = 128
+"""Columns whose updates of the columns to their right are gathered into one product (section 3.3 of the paper)."""
+CLIP_STEPS = 24
+CLIP_FLOOR = 0.55
+"""The clip search tries ranges from this fraction of the full one up to all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one matrix is quantized.
+
+    `sym` fixes the zero point at the middle code. `damp` is the fraction of the mean diagonal added to the Hessian's
+    diagonal. `clip_search` looks for the range of least squared error instead of taking the group's extremes.
+    """
+
+    bits: int = 4
+    group_size: int = 128
+    desc_act: bool = True
+    sym: bool = False
+    damp: float = 0.01
+    clip_search: bool = True
+
+    def width(self, inputs: int) -> int:
+        """Columns in a group of a matrix with `inputs` input columns."""
+        return inputs if self.group_size == -1 else self.group_size
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedMatrix:
+    """codes (inputs, outputs), zeros and scales (groups, outputs), g_idx (inputs,), as `packing.pack` takes them.
+
+    `error` is the relative squared error of the layer's output on the calibration data: tr(DHDᵀ) / tr(WHWᵀ), D being
+    the difference of the weights.
+    """
+
+    codes: Tensor
+    zeros: Tensor
+    scales: Tensor
+    g_idx: Tensor
+    error: float
+
+
+class Hessian:
+    """2/n · XᵀX over the n input rows seen so far, kept as a running mean so that it never overflows."""
+
+    def __init__(self, inputs: int, device: torch.device) -> None:
+        self.matrix = torch.zeros(inputs, inputs, dtype=torch.float32, device=device)
+        self.rows = 0
+
+    def add(self, inputs: Tensor) -> None:
+        """Add inputs of shape (…, inputs)."""
+        rows = inputs.reshape(-1, inputs.shape[-1]).float()
+        total = self.rows + rows.shape[0]
+        self.matrix.addmm_(rows.T, rows, beta=self.rows / total, alpha=2.0 / total)
+        self.rows = total
+
+
+def quantize_matrix(weight: Tensor, hessian: Tensor, recipe: Recipe) -> QuantizedMatrix:
+    """Quantize column by column, moving each column's error onto the columns not yet done.
+
+    A group's scales are found when its first column's turn comes, on weights that hold the errors so far. Columns that
+    saw no input (zero on the Hessian's diagonal) are set to zero. Raises ValueError for a group size that does not
+    divide the width, and where no damping makes the Hessian positive definite.
+    """
+    weight, hessian = weight.float().clone(), hessian.float().clone()
+    original, seen = weight.clone(), hessian.clone()
+    inputs = weight.shape[1]
+    group = recipe.width(inputs)
+    if inputs % group:
+        raise ValueError(f"group size {group} does not divide the width {inputs}")
+    dead = hessian.diagonal() == 0
+    hessian.diagonal()[dead] = 1.0
+    weight[:, dead] = 0.0
+    order = _order(hessian, recipe.desc_act)
+    factor = _inverse_factor(hessian[order][:, order], recipe.damp)
+    codes, scales, zeros = _run_columns(weight[:, order].contiguous(), factor, group, recipe)
+    back = torch.argsort(order)
+    g_idx = (back // group).to(torch.int32)
+    codes = codes[:, back]
+    quantized = (codes - zeros[:, g_idx.long()]) * scales[:, g_idx.long()]
+    return QuantizedMatrix(
+        codes.T.to(torch.int32), zeros.T.to(torch.int32), scales.T, g_idx, _error(original, quantized, seen)
+    )
+
+
+def round_to_nearest(weight: Tensor, hessian: Tensor | None, recipe: Recipe) -> QuantizedMatrix:
+    """Quantize each weight on its own: the baseline GPTQ is judged by. Groups are runs of neighbouring columns."""
+    weight = weight.float()
+    outputs, inputs = weight.shape
+    group = recipe.width(inputs)
+    if inputs % group:
+        raise ValueError(f"group size {group} does not divide the width {inputs}")
+    grouped = weight.reshape(outputs * (inputs // group), group)
+    scale, zero = find_grid(grouped, recipe, None)
+    codes = _nearest(grouped, scale, zero, recipe.bits)
+    quantized = ((codes - zero) * scale).reshape(outputs, inputs)
+    g_idx = (torch.arange(inputs, device=weight.device) // group).to(torch.int32)
+    error = float("nan") if hessian is None else _error(weight, quantized, hessian.float())
+    return QuantizedMatrix(
+        codes.reshape(outputs, inputs).T.to(torch.int32),
+        zero.reshape(outputs, -1).T.to(torch.int32),
+        scale.reshape(outputs, -1).T,
+        g_idx,
+        error,
+    )
+
+
+def find_grid(weight: Tensor, recipe: Recipe, importance: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Scale and zero point of each row of `weight` (rows, group), both shaped (rows, 1).
+
+    Scales are already rounded to fp16, as they are stored. Zero points lie in [1, 2**bits): the format stores them
+    minus one, and its readers disagree on what a stored minus one means. importance (group,): the weight of each
+    column's squared error in the clip search.
+    """
+    low = weight.amin(1, keepdim=True).clamp(max=0.0)
+    high = weight.amax(1, keepdim=True).clamp(min=0.0)
+    best_scale, best_zero = _grid(low, high, recipe)
+    if not recipe.clip_search:
+        return best_scale, best_zero
+    best = _grid_error(weight, best_scale, best_zero, recipe.bits, importance)
+    for step in range(1, CLIP_STEPS + 1):
+        shrink = 1.0 - (1.0 - CLIP_FLOOR) * step / CLIP_STEPS
+        scale, zero = _grid(low * shrink, high * shrink, recipe)
+        error = _grid_error(weight, scale, zero, recipe.bits, importance)
+        better = error < best
+        best = torch.where(better, error, best)
+        best_scale, best_zero = torch.where(better, scale, best_scale), torch.where(better, zero, best_zero)
+    return best_scale, best_zero
+
+
+def _grid(low: Tensor, high: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    top = 2**recipe.bits - 1
+    if recipe.sym:
+        high = torch.maximum(-low, high)
+        low = -high
+    scale = ((high - low) / top).to(torch.float16).float()
+    # fp16's smallest subnormal; a row of zeros gets it too, and any scale is right for it.
+    scale = scale.clamp(min=2.0**-24)
+    if recipe.sym:
+        return scale, torch.full_like(scale, 2.0 ** (recipe.bits - 1))
+    return scale, torch.round(-low / scale).clamp(1, top)
+
+
+def _nearest(weight: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
+    return (torch.round(weight / scale) + zero).clamp(0, 2**bits - 1)
+
+
+def _grid_error(weight: Tensor, scale: Tensor, zero: Tensor, bits: int, importance: Tensor | None) -> Tensor:
+    difference = (_nearest(weight, scale, zero, bits) - zero).mul_(scale).sub_(weight).square_()
+    if importance is not None:
+        difference *= importance
+    return difference.sum(1, keepdim=True)
+
+
+def _order(hessian: Tensor, desc_act: bool) -> Tensor:
+    if desc_act:
+        return torch.argsort(hessian.diagonal(), descending=True, stable=True)
+    return torch.arange(hessian.shape[0], device=hessian.device)
+
+
+def _inverse_factor(hessian: Tensor, damp: float) -> Tensor:
+    """The upper Cholesky factor of the damped Hessian's inverse (step 3 of the paper's algorithm)."""
+    mean = hessian.diagonal().mean()
+    for strength in (damp, damp * 10, damp * 100, 1.0):
+        damped = hessian.clone()
+        damped.diagonal().add_(strength * mean)
+        lower, failed = torch.linalg.cholesky_ex(damped)
+        if int(failed):
+            continue
+        upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+        if not int(failed) and bool(torch.isfinite(upper).all()):
+            return upper
+    raise ValueError("the calibration data gives a Hessian that no damping makes positive definite")
+
+
+@lru_cache
+def _block(group: int) -> int:
+    """The block width near `BLOCK` at whose borders groups begin or end, so that a group never sees stale columns."""
+    if group <= BLOCK:
+        return group * (BLOCK // group)
+    return BLOCK if group % BLOCK == 0 else group
+
+
+def _run_columns(weight: Tensor, factor: Tensor, group: int, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes (outputs, inputs), scales and zeros (outputs, groups), columns in the order given."""
+    inputs = weight.shape[1]
+    codes = torch.empty_like(weight)
+    scales: list[Tensor] = []
+    zeros: list[Tensor] = []
+    block = _block(group)
+    for start in range(0, inputs, block):
+        stop = min(start + block, inputs)
+        errors = torch.empty_like(weight[:, start:stop])
+        for column in range(start, stop):
+            if column % group == 0:
+                spread = factor.diagonal()[column : column + group].square().reciprocal()
+                scale, zero = find_grid(weight[:, column : column + group], recipe, spread)
+                scales.append(scale)
+                zeros.append(zero)
+            code = _nearest(weight[:, column : column + 1], scales[-1], zeros[-1], recipe.bits)
+            codes[:, column : column + 1] = code
+            rest = weight[:, column : column + 1] - (code - zeros[-1]) * scales[-1]
+            error = rest / factor[column, column]
+            errors[:, column - start : column - start + 1] = error
+            weight[:, column:stop].addmm_(error, factor[column : column + 1, column:stop], alpha=-1.0)
+        weight[:, stop:].addmm_(errors, factor[start:stop, stop:], alpha=-1.0)
+    return codes, torch.cat(scales, 1), torch.cat(zeros, 1)
+
+
+def _error(original: Tensor, quantized: Tensor, hessian: Tensor) -> float:
+    difference = original - quantized
+    whole = float(((original @ hessian) * original).sum())
+    return float(((difference @ hessian) * difference).sum()) / whole if whole > 0 else 0.0
