@@ -108,8 +108,9 @@ def workbook_text(path: Path) -> list[str]:
     """A line for each row, cells in order; shared strings in their places, where there are any."""
     with zipfile.ZipFile(path) as archive:
         names = sorted(archive.namelist())
-        sheets = [ElementTree.fromstring(archive.read(n)) for n in names if n.startswith("xl/worksheets/sheet")]
-        tables = [ElementTree.fromstring(archive.read(n)) for n in names if n == "xl/sharedStrings.xml"]
+        parts = {name: ElementTree.fromstring(archive.read(name)) for name in names if name.endswith(".xml")}
+    sheets = [part for name, part in parts.items() if name.startswith("xl/worksheets/sheet")]
+    tables = [part for name, part in parts.items() if name == "xl/sharedStrings.xml"]
     strings = ["".join(item.itertext()) for table in tables for item in table]
     rows = [row for sheet in sheets for row in sheet.iterfind(".//{*}row")]
     return ["\n".join("\t".join(cell_text(cell, strings) for cell in row) for row in rows)]
