@@ -1,0 +1,293 @@
+"""The parts of a sentence that a paraphrase may not change: numbers, dates, units, names, negation. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
+
+from ragqa.citations.words import NEGATIONS, STOP_STEMS, Token, number_form, stem, tokens
+
+Date = tuple[int | None, int, int | None]
+"""Year, month, day; None where it is not said."""
+
+_MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), 1)}
+_MONTH = (
+    r"(?P<month>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:uary|ruary|ch|il|e|y|ust|tember|ober|ember|t)?)"
+    r"\b\.?"
+)
+_DAY = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_DATES = (
+    re.compile(r"(?<!\d)(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})(?!\d)"),
+    re.compile(rf"{_DAY}(?: of)? {_MONTH}(?: ?,? ?(?P<year>\d{{4}})(?!\d))?"),
+    re.compile(rf"\b{_MONTH} {_DAY}(?!\d)(?: ?,? ?(?P<year>\d{{4}})(?!\d))?"),
+    re.compile(rf"\b{_MONTH} ?,?(?: of)? ?(?P<year>\d{{4}})(?!\d)"),
+)
+
+_UNIT_NAMES = {
+    "percent": "percent percentage", "dollar": "dollar usd", "euro": "euro eur",
+    "pound": "pound gbp",
+    "metre": "metre meter m", "kilometre": "kilometre kilometer km", "centimetre": "centimetre centimeter cm",
+    "millimetre": "millimetre millimeter mm", "mile": "mile mi", "foot": "foot feet ft", "inch": "inch inches",
+    "yard": "yard yd", "gram": "gram gramme", "kilogram": "kilogram kilo kg", "milligram": "milligram mg",
+    "tonne": "tonne ton", "litre": "litre liter", "millilitre": "millilitre milliliter ml",
+    "second": "second sec",
+    "minute": "minute min", "hour": "hour hr", "day": "day", "week": "week", "month": "month", "year": "year",
+    "decade": "decade", "century": "century", "degree": "degree", "celsius": "celsius",
+    "fahrenheit": "fahrenheit",
+    "watt": "watt", "kilowatt": "kilowatt kw", "volt": "volt", "byte": "byte", "megabyte": "megabyte mb",
+    "gigabyte": "gigabyte gb", "acre": "acre", "hectare": "hectare ha", "yen": "yen", "hertz": "hertz hz",
+}  # fmt: skip
+_UNITS = {stem(word): unit for unit, words in _UNIT_NAMES.items() for word in words.split()}
+
+_OPPOSITE_PAIRS = (
+    "more less, increase decrease, rise fall, above below, before after, minimum maximum, first last, "
+    "allow forbid, allow prohibit, permit prohibit, higher lower, north south, east west, accept reject, include exclude, "
+    "win lose, won lost, male female, husband wife, mother father, brother sister, son daughter, start end, "
+    "begin end, open close, legal illegal, mandatory optional, internal external, buy sell, earlier later"
+)
+OPPOSITES = [tuple(map(stem, pair.split())) for pair in _OPPOSITE_PAIRS.split(", ")]
+
+_JOINS_NAMES = frozenset(("of", "the", "de", "la", "von", "van", "and", "for", "da", "del", "di"))
+_NO_NAMES = frozenset(
+    map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Additionally", "Yes"))
+)
+_SCOPE = 4  # content words behind a negation that it is taken to deny
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that must occur in a quote. `forms` are the words of it; `date` for dates only."""
+
+    kind: Literal["number", "date", "unit", "name"]
+    text: str
+    forms: tuple[str, ...]
+    date: Date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one text, or several together, say. `scopes` are the words behind each negation, in order."""
+
+    forms: frozenset[str]
+    dates: frozenset[Date]
+    quantities: frozenset[tuple[str, str]]
+    initials: frozenset[str]
+    scopes: tuple[tuple[str, ...], ...]
+
+    def __or__(self, other: "Reading") -> "Reading":
+        return Reading(
+            self.forms | other.forms,
+            self.dates | other.dates,
+            self.quantities | other.quantities,
+            self.initials | other.initials,
+            self.scopes + other.scopes,
+        )
+
+    @property
+    def negated(self) -> frozenset[str]:
+        return frozenset(form for scope in self.scopes for form in scope)
+
+
+NOTHING = Reading(frozenset(), frozenset(), frozenset(), frozenset(), ())
+
+
+@lru_cache(maxsize=4096)
+def read(text: str) -> Reading:
+    """All that a quote can carry."""
+    found = tokens(text)
+    forms = {token.form for token in found}
+    # "21st" also carries 21, and "5-day" 5; not the other way round.
+    forms |= {form.removesuffix("th") for form in forms if form[0] == "#"}
+    return Reading(
+        frozenset(forms),
+        frozenset(date for date, _, _ in _dates(text)),
+        frozenset((number.form, unit) for number, unit, _ in _quantities(found)),
+        frozenset(
+            "".join(token.text[0] for token in run).lower() for run in _capitalised(found) if len(run) > 1
+        ),
+        tuple(_scopes(found)),
+    )
+
+
+def facts(text: str, seen_in_lower_case: Set[str]) -> tuple[Fact, ...]:
+    """What of a sentence must occur in its quotes, in order.
+
+    A capitalised first word counts as a name unless it was `seen_in_lower_case` elsewhere.
+    """
+    found = tokens(text)
+    result: list[tuple[int, Fact]] = []
+    dated: set[int] = set()
+    for date, start, end in _dates(text):
+        dated.update(range(start, end))
+        result.append((start, Fact("date", text[start:end], (), date)))
+    for token in found:
+        if token.is_number and token.start not in dated:
+            if token.form == "#1" and token.text.isalpha():
+                continue  # "one of them" counts nothing
+            result.append((token.start, Fact("number", token.text, (token.form,))))
+    for number, unit, shown in _quantities(found):
+        result.append((number.start + 1, Fact("unit", shown, (number.form, unit))))
+    for run in _names(found, seen_in_lower_case):
+        forms = tuple(token.form for token in run if token.form not in STOP_STEMS)
+        if forms and run[0].start not in dated:
+            result.append((run[0].start, Fact("name", text[run[0].start : run[-1].end], forms)))
+    return tuple(fact for _, fact in sorted(result, key=lambda item: item[0]))
+
+
+def holds(reading: Reading, fact: Fact, beside: Set[str] = frozenset()) -> bool:
+    """Whether the quotes carry the fact. Names may also stand in `beside` (words of title and heading)."""
+    if fact.date is not None:
+        return _holds_date(reading, fact.date)
+    if fact.kind == "unit":
+        return _holds_quantity(reading, *fact.forms)
+    if fact.kind == "number":
+        return fact.forms[0] in reading.forms
+    words = reading.forms | beside
+    initials = "".join(form[0] for form in fact.forms)
+    if len(fact.forms) > 1 and initials in words:
+        return True
+    return all(form in words or form in reading.initials or _has_variant(words, form) for form in fact.forms)
+
+
+def contradiction(answer: Reading, quotes: Reading) -> str | None:
+    """The word in which an answer and its quotes say the opposite, "not" for negation; None if they do not."""
+    denied = quotes.negated
+    for scope in answer.scopes:
+        shared = [form for form in scope if form in quotes.forms]
+        if (shared and not any(form in denied for form in shared)) or not quotes.scopes:
+            return "not"
+    for scope in quotes.scopes:
+        shared = [form for form in scope if form in answer.forms]
+        if shared and scope[0] in shared and not any(form in answer.negated for form in shared):
+            return "not"
+    for one, other in OPPOSITES:
+        for said, opposite in ((one, other), (other, one)):
+            only_said = said in answer.forms and said not in quotes.forms
+            if only_said and opposite in quotes.forms and opposite not in answer.forms:
+                return said
+    return None
+
+
+def _dates(text: str) -> Iterator[tuple[Date, int, int]]:
+    taken = bytearray(len(text))
+    for pattern in _DATES:
+        for match in pattern.finditer(text):
+            start, end = match.span()
+            parts = match.groupdict()
+            month = parts["month"]
+            number = int(month) if month.isdigit() else _MONTHS[month[:3].lower()]
+            day, year = parts.get("day"), parts.get("year")
+            if 1 <= number <= 12 and (day is None or 1 <= int(day) <= 31) and not any(taken[start:end]):
+                taken[start:end] = b"x" * (end - start)
+                yield (int(year) if year else None, number, int(day) if day else None), start, end
+
+
+def _holds_date(reading: Reading, date: Date) -> bool:
+    year, month, day = date
+    for other_year, other_month, other_day in reading.dates:
+        same_year = year is None or year == other_year
+        if other_year is None and year is not None:
+            same_year = number_form(str(year)) in reading.forms
+        if month == other_month and same_year and (day is None or day == other_day):
+            return True
+    return False
+
+
+def _quantities(found: tuple[Token, ...]) -> Iterator[tuple[Token, str, str]]:
+    """Each number with a unit beside it: the number, the unit, both as written."""
+    for place, token in enumerate(found):
+        if not token.is_number:
+            continue
+        after = found[place + 1] if place + 1 < len(found) else None
+        before = found[place - 1] if place else None
+        if (
+            after is not None
+            and after.form == "per"
+            and place + 2 < len(found)
+            and found[place + 2].form == "cent"
+        ):
+            yield token, "percent", f"{token.text} per cent"
+        elif after is not None and after.form in _UNITS and after.start - token.end <= 1:
+            yield token, _UNITS[after.form], f"{token.text} {after.text}"
+        elif before is not None and before.text in ("$", "€", "£", "¥"):
+            yield token, _UNITS[before.form], f"{before.text}{token.text}"
+
+
+def _holds_quantity(reading: Reading, number: str, unit: str) -> bool:
+    if (number, unit) in reading.quantities:
+        return True
+    # A table has the unit in its header: the number stands alone there, the unit elsewhere in the quote.
+    alone = number in reading.forms and not any(number == other for other, _ in reading.quantities)
+    return alone and any(_UNITS.get(form) == unit for form in reading.forms)
+
+
+def _capitalised(found: tuple[Token, ...]) -> Iterator[list[Token]]:
+    """Runs of capitalised words, small joining words within them left out."""
+    run: list[Token] = []
+    gap = False
+    for token in found:
+        if token.text[0].isupper() and not token.is_number and token.form[-3:] != "n't":
+            run.append(token)
+            gap = False
+        elif run and token.form in _JOINS_NAMES and not gap:
+            gap = True
+        else:
+            if run:
+                yield run
+            run, gap = [], False
+    if run:
+        yield run
+
+
+def _names(found: tuple[Token, ...], seen_in_lower_case: Set[str]) -> Iterator[list[Token]]:
+    words = [token for token in found if not token.is_stop]
+    firsts = {words[0].start} if words else set()
+    firsts |= {b.start for a, b in pairwise(found) if a.form in (".", ":", "!", "?", "\n")}
+    for run in _capitalised(found):
+        if run[0].start in firsts and not (run[0].text.isupper() and len(run[0].text) > 1):
+            first = run[0].form
+            common = (
+                first in STOP_STEMS or first in NEGATIONS or first in _NO_NAMES or first in seen_in_lower_case
+            )
+            if common or run[0].text.endswith("ly"):
+                run = run[1:]
+        if run:
+            yield run
+
+
+def _has_variant(words: Set[str], form: str) -> bool:
+    """ "America" in "American": one is the beginning of the other, and not much of it."""
+    return len(form) >= 5 and any(
+        (word.startswith(form) or form.startswith(word))
+        and len(word) >= 5
+        and abs(len(word) - len(form)) <= 3
+        for word in words
+    )
+
+
+def _scopes(found: tuple[Token, ...]) -> Iterator[tuple[str, ...]]:
+    """The content words that each negation denies."""
+    for place, token in enumerate(found):
+        following = found[place + 1 : place + 12]
+        if token.form not in NEGATIONS or not following:
+            continue
+        if following[0].form == "only" or (
+            token.form == "no" and (following[0].is_number or following[0].is_stop)
+        ):
+            continue  # "not only …"; "No. 4"; "No, …" answers a question
+        yield tuple(_denied(following))
+
+
+def _denied(following: Iterable[Token]) -> Iterator[str]:
+    count = 0
+    for token in following:
+        if token.form in (".", ";", ":", "!", "?", ",", ")", "\n", "but"):
+            return
+        if token.is_content:
+            yield token.form
+            count += 1
+        if count == _SCOPE:
+            return

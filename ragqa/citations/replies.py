@@ -1,0 +1,358 @@
+"""What a model wrote, taken apart: the answer, the blocks it claims, whether it refuses. Pure."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ingest.sentences import sentence_spans
+from ragqa.prompt.defusing import clean, restore
+from ragqa.prompt.grammar import normalise
+from ragqa.prompt.metadata import IDENTIFYING
+from ragqa.types import REFUSAL, ContextBlock, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`claimed` are keys of blocks in the prompt, `invented` the cited lines that name none of them."""
+
+    answer: str
+    claimed: tuple[str, ...]
+    invented: tuple[str, ...]
+    refuses: bool
+
+
+_LABEL = r"(?:sources?|references?|reference\(s\)|source\(s\)|citations?)"
+_LABEL_LINE = re.compile(
+    rf"^[ \t>*_#\-]*{_LABEL}[ \t*_]*:[ \t*_]*(?P<rest>[^\n]*)$", re.IGNORECASE | re.MULTILINE
+)
+# Inside a line only behind the end of a sentence, and capitalised: "the main source: coal" is prose.
+_LABEL_INLINE = re.compile(
+    r"(?<=[.!?)\]\"”'’])[ \t]+\(?[*_]*(?:Sources?|References?|Reference\(s\)|Source\(s\)|SOURCES?)[*_]*:[ \t*_]*"
+    r"(?P<rest>[^\n]*)$",
+    re.MULTILINE,
+)
+_IN_BRACKETS = re.compile(
+    rf"[ \t]*[(\[](?:see )?(?:{_LABEL}|ref|url|date)\.?:?[ \t]+(?P<rest>[^()\[\]\n]{{1,400}})[)\]]",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"[ \t]*\[(?:source )?(?P<numbers>\d{1,2}(?:\s*[,;]\s*\d{1,2})*)\]", re.IGNORECASE)
+_BULLET = re.compile(r"^[ \t>]*(?:[-*+•‣·–—][ \t]+|\(?\d{1,2}[.)][ \t]+|\[(?P<number>\d{1,2})\]:?[ \t]*)?")
+_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"')\]]+")
+_MARKDOWN_LINK = re.compile(r"\[([^\[\]]*)\]\((\S+?)\)")
+_TURN = re.compile(r"BEGININPUT|BEGININSTRUCTION|^[ \t]*(?:USER|ASSISTANT|Human|### ?\w+) ?:", re.MULTILINE)
+_LEFTOVERS = re.compile(
+    r"BEGIN(?:INPUT|CONTEXT|INSTRUCTION)|END(?:INPUT|CONTEXT|INSTRUCTION)|</?s>|<\|[^|\n]{0,40}\|>|\[/?INST\]"
+)
+_OPENING = re.compile(r"\s*(?:(?:ASSISTANT|Assistant|Answer|ANSWER|Response)[ \t*]*:|\*\*Answer:?\*\*:?)\s*")
+_KEYS = ("date", "url", "source", "title", "author", *IDENTIFYING)
+
+_CONTEXT = (
+    r"(?:(?:the|this|these|any|my|your|our)\s)?(?:(?:provided|given|supplied|available|above|input|closed)\s)?"
+    r"(?:contexts?|documents?|texts?|passages?|information|input|articles?|sources?|excerpts?|materials?|data|"
+    r"input text|context blocks?|references?)(?:\s(?:provided|given|above|available|i have|supplied))?"
+)
+_SAYS = (
+    r"(?:contain|provide|mention|specify|include|state|say|give|answer|offer|discuss|indicate|address|have|explain|"
+    r"describe|cover|tell|hold|list|reveal|detail|define|identify|clarify)s?"
+)
+_FOUND = (
+    r"(?:mentioned|stated|specified|provided|given|found|available|included|contained|answered|indicated|addressed|"
+    r"discussed|explained|described|covered|listed|clear|known|determined|there|present|possible)"
+)
+_REFUSALS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"i (?:do not|don't|cannot|can't|could not|couldn't) (?:know|find|tell|say|answer|determine|provide)\b.*",
+        r"i(?:'m| am) (?:not sure|unsure|not able|unable|not certain)\b.*",
+        r"i (?:have|found) no (?:information|answer|mention|idea|way)\b.*",
+        r"i (?:do not|don't) have (?:enough|sufficient|any|the|that|access|information)\b.*",
+        rf"{_CONTEXT} (?:does not|doesn't|do not|don't|did not|didn't) (?:\w+ly )?{_SAYS}\b.*",
+        rf"{_CONTEXT} (?:contains?|provides?|gives?|has|have|makes?|offers?) no\b.*",
+        r"(?:there is|there's|there are|there was) (?:no|not enough|not any|insufficient) "
+        r"(?:\w+ )?(?:information|mention|answer|details?|data|reference|evidence|indication)\b.*",
+        rf".{{0,120}}\b(?:is|are|was|were|be|been) not (?:\w+ly )?{_FOUND} (?:in|by|from|within) {_CONTEXT}.{{0,40}}",
+        rf"(?:it|this|that|the answer|the question|this question|the information)(?: \w+){{0,3}} (?:is|was|cannot be|can't be"
+        rf"|could not be) (?:not )?(?:\w+ly )?{_FOUND}",
+        r"(?:it is |it's )?(?:not possible|impossible|unable|not able) to (?:answer|determine|say|tell|know)\b.*",
+        r"(?:the |this )?(?:answer|question) (?:cannot|can't|could not) be (?:answered|determined|found)\b.*",
+        r"(?:there is )?(?:not enough|insufficient|no) (?:information|context|answer|data)\b.*",
+        rf"(?:not|no answer|nothing) (?:{_FOUND} )?(?:in|by|from|within) {_CONTEXT}.{{0,40}}",
+        rf"not (?:{_FOUND}|enough information|answerable)",
+        r"n/?a|none|unknown|unanswerable|no answer|no idea|don't know|no information|no source.{0,40}",
+    )
+)
+_EXCUSES = re.compile(
+    r"^(?:(?:i'm |i am )?(?:very )?sorry|unfortunately|i apologi[sz]e|apologies|however|but|based on [^,.]{1,60}|"
+    r"as an ai(?: language)?(?: model)?|according to [^,.]{1,60}|from [^,.]{1,60}|hello|hi)[,.;:\s]+(?:but |that )?"
+)
+_AFTER_REFUSAL = re.compile(
+    r"(?:if you|please|could you|can you|let me|therefore|so|thus|feel free|is there|would you)\b.*",
+    re.DOTALL,
+)
+
+
+def parse_reply(raw: str, prompt: Prompt) -> Reply:
+    """Take a raw reply apart. Total: any text gives a Reply; `claimed` names only blocks of this prompt."""
+    text = _one_turn(restore(clean(raw)))
+    reading = _Reading(text, prompt.blocks)
+    answer = _tidy(reading.answer)
+    return Reply(answer, reading.claimed, reading.invented, _refuses(answer, prompt.blocks))
+
+
+def _one_turn(text: str) -> str:
+    """Without the prompt it may have repeated, and without the turn it may have made up behind its own."""
+    if "ENDINSTRUCTION" in text:
+        before, _, after = text.rpartition("ENDINSTRUCTION")
+        text = after if after.strip() else before
+    text = _OPENING.sub("", text, count=1) if _OPENING.match(text) else text
+    for turn in _TURN.finditer(text):
+        if text[: turn.start()].strip():
+            text = text[: turn.start()]
+            break
+    return _LEFTOVERS.sub("", text)
+
+
+def _tidy(text: str) -> str:
+    text = re.sub(r"[ \t]+([.,;:!?](?:\s|$))", r"\1", text) if _NUMBERED.search(text) else text
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+class _Reading:
+    """Splits text into answer and source lines, and looks the lines up among the blocks."""
+
+    def __init__(self, text: str, blocks: Sequence[ContextBlock]) -> None:
+        self.blocks = blocks
+        self.values = [{key.casefold(): normalise(value) for key, value in b.metadata} for b in blocks]
+        self.keys = {key for values in self.values for key in values} | set(_KEYS)
+        found: dict[str, None] = {}
+        unknown: dict[str, None] = {}
+        self._found, self._unknown = found, unknown
+        self.numbers: dict[int, tuple[str, ...]] = {}
+        text = self._without_label_parts(text)
+        text = self._without_trailing_lines(text)
+        text = _IN_BRACKETS.sub(self._bracket, text)
+        self.answer = _NUMBERED.sub(self._number, text)
+        self.claimed = tuple(found)
+        self.invented = tuple(unknown)
+
+    def _without_label_parts(self, text: str) -> str:
+        """Take out each label with the source lines behind it; prose behind them stays."""
+        kept: list[str] = []
+        position = 0
+        while match := _first(_LABEL_LINE.search(text, position), _LABEL_INLINE.search(text, position)):
+            rest = match["rest"].strip().rstrip("*_")
+            end = match.end()
+            if self._is_prose(rest):
+                kept.append(text[position:end])
+                position = end
+                continue
+            lines = [rest] if rest else []
+            for line_end, line in _lines(text, end):
+                if line.strip() and not self._is_source_line(line, first=not lines):
+                    break
+                lines.append(line)
+                end = line_end
+            self._claim(lines)
+            kept.append(text[position : match.start()])
+            position = end
+        kept.append(text[position:])
+        return "".join(kept)
+
+    def _without_trailing_lines(self, text: str) -> str:
+        """Metadata lines of a block at the end, without a label."""
+        lines = text.rstrip().split("\n")
+        count = 0
+        while count < len(lines) - 1 and self._names_a_block(lines[-1 - count]):
+            count += 1
+        if count:
+            self._claim(lines[len(lines) - count :])
+        return "\n".join(lines[: len(lines) - count]) if count else text
+
+    def _names_a_block(self, line: str) -> bool:
+        pair = self._pair(line)
+        return pair is not None and any(values.get(pair[0]) == pair[1] for values in self.values)
+
+    def _is_prose(self, rest: str) -> bool:
+        """Whether what follows "Source:" is a sentence about sources."""
+        words = rest.split()
+        sentence = len(words) >= 8 and rest[-1:] in ".!?" and not _URL.search(rest)
+        return sentence and not self._lookup([rest])[0]
+
+    def _is_source_line(self, line: str, *, first: bool) -> bool:
+        bare = line[_end_of_bullet(line) :].strip()
+        if self._pair(line) is not None or _URL.match(bare) or _MARKDOWN_LINK.match(bare):
+            return True
+        if self._lookup([line])[0] and len(bare) <= 300:
+            return True
+        listed = _end_of_bullet(line) > 0 and len(bare.split()) <= 15 and bare[-1:] not in ".!?"
+        return listed or (first and len(bare.split()) <= 12 and bare[-1:] not in ".!?:")
+
+    def _pair(self, line: str) -> tuple[str, str] | None:
+        """Key and normalised value of a metadata line."""
+        key, colon, value = line[_end_of_bullet(line) :].strip().strip("*_`").partition(":")
+        key = key.strip(" *_`").casefold()
+        return (key, normalise(value)) if colon and key in self.keys else None
+
+    def _claim(self, lines: Sequence[str]) -> None:
+        """Look up groups of lines; a blank line, a bullet or a key seen before starts the next group."""
+        group: list[str] = []
+        seen: set[str] = set()
+        for line in (*self._split_pairs(lines), ""):
+            bullet = _BULLET.match(line)
+            pair = self._pair(line)
+            listed = bullet is not None and bullet.end() > len(line) - len(line.lstrip())
+            starts = not line.strip() or listed or (pair is not None and pair[0] in seen)
+            if group and (starts or pair is None):
+                self._claim_group(group)
+                group, seen = [], set()
+            if line.strip():
+                group.append(line)
+                seen |= {pair[0]} if pair else set()
+
+    def _split_pairs(self, lines: Sequence[str]) -> Iterator[str]:
+        """`date: … url: …` written on one line, as several."""
+        keys = "|".join(map(re.escape, sorted(self.keys, key=len, reverse=True)))
+        inner = re.compile(rf"[ \t]*[,;|]?[ \t]+(?=(?:{keys}):[ \t])", re.IGNORECASE)
+        for line in lines:
+            whole = self._pair(line)
+            known = whole is not None and any(values.get(whole[0]) == whole[1] for values in self.values)
+            yield from [line] if known or whole is None else inner.split(line)
+
+    def _claim_group(self, group: list[str]) -> None:
+        places, number = self._lookup(group)
+        keys = tuple(self.blocks[place].key for place in places)
+        self._found.update(dict.fromkeys(keys))
+        if number is not None:
+            self.numbers[number] = keys
+        if not keys:
+            shown = "; ".join(line.strip() for line in group)
+            self._unknown[shown] = None
+
+    def _lookup(self, group: Sequence[str]) -> tuple[tuple[int, ...], int | None]:
+        """The blocks that most of the lines name, and the number in the list, if it has one."""
+        bullet = _BULLET.match(group[0])
+        number = int(bullet["number"]) if bullet and bullet["number"] else None
+        scores = [0] * len(self.blocks)
+        for line in group:
+            named = self._named(line)
+            if named is None:
+                return (), number  # a source or url that no block has: the rest of the lines cannot save it
+            for place in named:
+                scores[place] += 1
+        best = max(scores, default=0)
+        return tuple(place for place, score in enumerate(scores) if best and score == best), number
+
+    def _named(self, line: str) -> set[int] | None:
+        """Blocks that one line names; None where it names a source that is not there."""
+        pair = self._pair(line)
+        if pair is not None:
+            key, value = pair
+            exact = {place for place, values in enumerate(self.values) if values.get(key) == value}
+            if exact or key not in ("source", "url", "title"):
+                return exact
+            return self._by_value(value) or None
+        links = _MARKDOWN_LINK.search(line)
+        text = f"{links[1]} {links[2]}" if links else line[_end_of_bullet(line) :]
+        number = re.fullmatch(r"\W*(?:source|document|block)?\W*(\d{1,2})\W*", line, re.IGNORECASE)
+        if number and 1 <= int(number[1]) <= len(self.blocks):
+            return {int(number[1]) - 1}
+        return self._by_value(normalise(text))
+
+    def _by_value(self, text: str) -> set[int]:
+        """Blocks with a source, url or title that stands in the text; the longest such value decides."""
+        best: tuple[int, set[int]] = (0, set())
+        for place, values in enumerate(self.values):
+            for key in ("source", "url", "title", "section"):
+                value = values.get(key, "")
+                if len(value) < 3 or len(value) < best[0] or not _stands_in(value, text):
+                    continue
+                best = (len(value), best[1] | {place} if len(value) == best[0] else {place})
+        return best[1]
+
+    def _bracket(self, match: re.Match[str]) -> str:
+        """`(source: x)` in the text."""
+        places, _ = self._lookup([match["rest"]])
+        labelled = match.group().lstrip(" \t([").casefold().startswith(("source", "ref", "citation"))
+        if not places and not labelled:
+            return match.group()
+        self._claim_group([match["rest"]])
+        return ""
+
+    def _number(self, match: re.Match[str]) -> str:
+        """`[1]`: an entry of the reply's own list, else a block by its place; note marks of the text stay."""
+        before = match.string[max(0, match.start() - 12) : match.start()]
+        copied = f"{before}{match.group()}"
+        if (
+            not self.numbers
+            and len(before.strip()) >= 3
+            and any(copied in block.text for block in self.blocks)
+        ):
+            return match.group()
+        numbers = [int(number) for number in re.findall(r"\d+", match["numbers"])]
+        keys = [self.numbers.get(n, ()) if self.numbers else self._place(n) for n in numbers]
+        if not any(keys):
+            return match.group()
+        self._found.update(dict.fromkeys(key for group in keys for key in group))
+        return ""
+
+    def _place(self, number: int) -> tuple[str, ...]:
+        return (self.blocks[number - 1].key,) if 1 <= number <= len(self.blocks) else ()
+
+
+def _refuses(answer: str, blocks: Sequence[ContextBlock]) -> bool:
+    """Whether the whole answer says that the documents do not answer; a quoted sentence never does."""
+    said = [_plain(answer[start:end]) for start, end in sentence_spans(answer)]
+    if not said:
+        return False
+    texts = (
+        [_plain(block.text) for block in blocks] if any(_is_refusal(sentence) for sentence in said) else []
+    )
+    refusing = [_is_refusal(s) and not any(_stands_in(s, text) for text in texts) for s in said]
+    return refusing[0] and all(
+        refuses or _AFTER_REFUSAL.fullmatch(s) for refuses, s in zip(refusing, said, strict=True)
+    )
+
+
+def _is_refusal(sentence: str) -> bool:
+    while (shorter := _EXCUSES.sub("", sentence, count=1)) != sentence and shorter:
+        sentence = shorter
+    sorry = re.fullmatch(r"(?:i'm |i am )?(?:very )?sorry|unfortunately|i apologi[sz]e.{0,40}", sentence)
+    return bool(sorry) or sentence == _plain(REFUSAL) or any(p.fullmatch(sentence) for p in _REFUSALS)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("’", "'").casefold().split()).strip(" .!*\"'")
+
+
+def _stands_in(value: str, text: str) -> bool:
+    """Whether the value occurs with no letter, digit or path beside it."""
+    at = text.find(value)
+    while at >= 0:
+        before, after = text[at - 1 : at] if at else "", text[at + len(value) : at + len(value) + 1]
+        if not (
+            before.isalnum() or after.isalnum() or before in ("/", "-", "_", "\\") or after in ("-", "_")
+        ):
+            return True
+        at = text.find(value, at + 1)
+    return False
+
+
+def _end_of_bullet(line: str) -> int:
+    bullet = _BULLET.match(line)
+    return bullet.end() if bullet and bullet.group().strip() else 0
+
+
+def _lines(text: str, position: int) -> Iterator[tuple[int, str]]:
+    """The lines behind a position, each with its end."""
+    while position < len(text):
+        start = position + 1 if text[position] == "\n" else position
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield end, text[start:end]
+        if end == position:
+            return
+        position = end
+
+
+def _first(*matches: re.Match[str] | None) -> re.Match[str] | None:
+    return min((match for match in matches if match), key=lambda match: match.start(), default=None)
