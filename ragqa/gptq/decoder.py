@@ -1,0 +1,193 @@
+"""The lean forward pass: token ids in, logits of the last position out. Knows no tokenizer and no sampling.
+
+Runs the weights of a loaded Llama, Mistral or Qwen2 with its own KV cache, one fused product where projections share
+their input, and nothing of transformers' generation machinery, which costs more a token than a small model's
+arithmetic. `tests/test_gptq_model.py` holds it to transformers' own forward pass.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ragqa.errors import RagqaError
+from ragqa.gptq.model import LoadedModel
+from ragqa.gptq.rope import STATIC_KINDS
+
+PREFILL_CHUNK = 1024
+"""Tokens a prefill step: long enough that dequantizing is a small part of it, short enough that the widest
+activation (tokens x 2 x intermediate size) stays small beside the weights."""
+
+
+class KvCache:
+    """Keys and values of all layers, (heads, capacity, head size), allocated once; `length` positions are filled."""
+
+    def __init__(self, model: LoadedModel, capacity: int) -> None:
+        config = model.config
+        heads, size = config.num_key_value_heads, _head_size(config)
+        devices = [layer.input_layernorm.weight.device for layer in model.module.model.layers]
+        self.capacity, self.length = capacity, 0
+        self.keys = [torch.empty(heads, capacity, size, dtype=model.dtype, device=one) for one in devices]
+        self.values = [torch.empty(heads, capacity, size, dtype=model.dtype, device=one) for one in devices]
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of keys and values together."""
+        return sum(one.numel() * one.element_size() for one in (*self.keys, *self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What all layers of one forward pass share: rotary tables (positions, 1, head size) and where it attends."""
+
+    start: int
+    end: int
+    cosine: Tensor
+    sine: Tensor
+    mask: Tensor | None
+
+
+class Decoder:
+    """A loaded model's forward pass, `chunk` tokens at a time.
+
+    Not thread-safe with one cache; give each conversation its own.
+    """
+
+    def __init__(self, model: LoadedModel, chunk: int = PREFILL_CHUNK) -> None:
+        self.model, self.chunk = model, chunk
+        config = model.config
+        self.size = _head_size(config)
+        self.heads, self.shared = config.num_attention_heads, config.num_key_value_heads
+        self.epsilon = float(config.rms_norm_eps)
+        self.sliding = getattr(config, "sliding_window", None) if config.model_type == "mistral" else None
+        self.static = config.rope_parameters["rope_type"] in STATIC_KINDS
+        self._tables: tuple[Tensor, Tensor] | None = None
+
+    def new_cache(self, capacity: int) -> KvCache:
+        """An empty cache for `capacity` positions, at most the model's window."""
+        if capacity > self.model.window:
+            raise RagqaError(f"{capacity} positions were asked for; the model's window is {self.model.window}.")
+        return KvCache(self.model, capacity)
+
+    @torch.inference_mode()
+    def logits(self, ids: Tensor, cache: KvCache) -> Tensor:
+        """Append ids (tokens,) to the cache and give the fp32 logits (vocabulary,) of the last position.
+
+        Raises RagqaError where the cache has no room, or where the logits are not finite.
+        """
+        hidden = self.hidden(ids, cache)[-1:]
+        logits: Tensor = self.model.module.lm_head(hidden)[0]
+        if not bool(torch.isfinite(logits).all()):
+            raise RagqaError("The model computed values that are not finite; its weights or its type are wrong.")
+        return logits
+
+    @torch.inference_mode()
+    def hidden(self, ids: Tensor, cache: KvCache) -> Tensor:
+        """Append ids (tokens,) to the cache, chunk by chunk; normed hidden states (last chunk's tokens, width)."""
+        if cache.length + ids.shape[0] > cache.capacity:
+            raise RagqaError(
+                f"{ids.shape[0]} tokens do not fit behind {cache.length} in a cache of {cache.capacity}."
+            )
+        if ids.shape[0] == 0:
+            raise RagqaError("There are no tokens to read.")
+        for part in ids.split(self.chunk):
+            states = self._forward(part, cache)
+        return states
+
+    def _forward(self, ids: Tensor, cache: KvCache) -> Tensor:
+        stack = self.model.module.model
+        states: Tensor = stack.embed_tokens(ids.to(stack.embed_tokens.weight.device))
+        step = self._step(cache, ids.shape[0], states)
+        for index, layer in enumerate(stack.layers):
+            states, step = _moved(states, step, layer.input_layernorm.weight.device)
+            states = self._layer(layer, states, step, cache.keys[index], cache.values[index])
+        cache.length = step.end
+        return self._norm(stack.norm, states.to(stack.norm.weight.device))
+
+    def _layer(self, layer: Any, states: Tensor, step: _Step, keys: Tensor, values: Tensor) -> Tensor:
+        attention, mlp = layer.self_attn, layer.mlp
+        normed = self._norm(layer.input_layernorm, states)
+        turned, fresh = self._project(attention, normed, step)
+        keys[:, step.start : step.end] = turned[:, self.heads :].transpose(0, 1)
+        values[:, step.start : step.end] = fresh.transpose(0, 1)
+        states = states + attention.o_proj(self._attend(turned[:, : self.heads], keys, values, step))
+        normed = self._norm(layer.post_attention_layernorm, states)
+        fused = getattr(mlp, "fused", None)
+        gate, up = fused(normed).chunk(2, dim=-1) if fused is not None else (mlp.gate_proj(normed), mlp.up_proj(normed))
+        return states + mlp.down_proj(mlp.act_fn(gate) * up)
+
+    def _project(self, attention: Any, normed: Tensor, step: _Step) -> tuple[Tensor, Tensor]:
+        """Rotated queries and keys (tokens, heads + shared heads, size), and values (tokens, shared heads, size)."""
+        fused = getattr(attention, "fused", None)
+        if fused is not None:
+            mixed = fused(normed)
+        else:
+            mixed = torch.cat((attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)), dim=-1)
+        mixed = mixed.view(normed.shape[0], -1, self.size)
+        straight, fresh = mixed.split((self.heads + self.shared, self.shared), dim=1)
+        # rotate_half(x) * sin, with the sign moved into the table of sines.
+        turned = torch.addcmul(straight * step.cosine, straight.roll(self.size // 2, -1), step.sine)
+        return turned, fresh
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, step: _Step) -> Tensor:
+        tokens = queries.shape[0]
+        first = max(0, step.end - self.sliding) if self.sliding and tokens == 1 else 0
+        past, seen = keys[None, :, first : step.end], values[None, :, first : step.end]
+        if tokens == 1:
+            # One token sees all of the past, so the heads that share keys can stand in for tokens: no copies.
+            grouped = queries.reshape(1, self.shared, self.heads // self.shared, self.size)
+            mixed = functional.scaled_dot_product_attention(grouped, past, seen)
+            return mixed.reshape(1, -1)
+        mixed = functional.scaled_dot_product_attention(
+            queries.transpose(0, 1)[None],
+            past,
+            seen,
+            attn_mask=step.mask,
+            is_causal=step.mask is None,
+            enable_gqa=self.heads != self.shared,
+        )
+        return mixed[0].transpose(0, 1).reshape(tokens, -1)
+
+    def _norm(self, norm: Any, states: Tensor) -> Tensor:
+        return functional.rms_norm(states, (states.shape[-1],), norm.weight, self.epsilon)
+
+    def _step(self, cache: KvCache, tokens: int, states: Tensor) -> _Step:
+        start, end = cache.length, cache.length + tokens
+        if self.static:
+            if self._tables is None or self._tables[0].shape[0] < end:
+                self._tables = self._rotary(0, min(self.model.window, max(2 * end, 1024)), states)
+            cosine, sine = (table[start:end] for table in self._tables)
+        else:
+            cosine, sine = self._rotary(start, end, states)
+        mask = None
+        limited = self.sliding is not None and end > self.sliding
+        if tokens > 1 and (start > 0 or limited):
+            query = torch.arange(start, end, device=states.device).unsqueeze(1)
+            key = torch.arange(end, device=states.device)
+            mask = key <= query
+            if self.sliding is not None:
+                mask &= key > query - self.sliding
+        return _Step(start, end, cosine, sine, mask)
+
+    def _rotary(self, start: int, end: int, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The model's own cosines and sines, (positions, 1, head size), the first half of the sines negated."""
+        rotary = self.model.module.model.rotary_emb
+        positions = torch.arange(start, end, device=states.device).unsqueeze(0)
+        cosine, sine = rotary(states[None], positions)
+        sine = sine[0].clone()
+        sine[:, : self.size // 2].neg_()
+        return cosine[0].unsqueeze(1), sine.unsqueeze(1)
+
+
+def _moved(states: Tensor, step: _Step, device: torch.device) -> tuple[Tensor, _Step]:
+    """The same on another device, where the layers are spread over several."""
+    if states.device == device:
+        return states, step
+    mask = None if step.mask is None else step.mask.to(device)
+    return states.to(device), _Step(step.start, step.end, step.cosine.to(device), step.sine.to(device), mask)
+
+
+def _head_size(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
