@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from ingest.parse.metadata import clean_metadata
 from ingest.parse.problems import skipped
-from ingest.types import Document, Element, ElementKind, Line
+from ingest.types import Document, Element, ElementKind, Line, Metadata
 
 REPLACEMENT = "\ufffd"
 _LINE_ENDS = re.compile("\r\n?|[\f\v]")
-# C0 controls but tab and line feed, DEL, surrogates (a str from Python's decoders pairs none), and U+FFFE/U+FFFF,
-# which no text may hold.
+# What no text may hold: C0 controls but tab and line feed, DEL, surrogates (in a str of Python each is a
+# lone one), U+FFFE and U+FFFF.
 _INVALID = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -56,8 +56,8 @@ def assemble(
     if not text:
         raise skipped("empty", "The file holds no text.")
     declared = clean_metadata(metadata)
-    heading = next((text[e.start : e.end] for e in elements if e.kind == "heading"), "")
-    title = dict(declared).get("title") or one_line(heading)[:500] or stem
+    heading = next((text[e.start : e.end] for e in _title_order(elements)), "")
+    title = declared_title(declared) or one_line(heading)[:500] or stem
     if replaced:
         declared = (*declared, ("replaced_characters", str(replaced)))
     encoded = text.encode("utf-8")
@@ -71,6 +71,19 @@ def assemble(
         metadata=declared,
         pages=pages,
     )
+
+
+def declared_title(metadata: Metadata) -> str:
+    """The title that the file declares, unless it is a number: an accession number names nothing."""
+    title = dict(metadata).get("title", "")
+    return title if any(character.isalpha() for character in title) else ""
+
+
+def _title_order(elements: Sequence[Element]) -> list[Element]:
+    """Headings that may be the title: the highest of the first page, else the first."""
+    headings = [element for element in elements if element.kind == "heading"]
+    first_page = [e for e in headings if e.page is not None and e.page == headings[0].page]
+    return sorted(first_page, key=lambda element: element.depth) or headings
 
 
 def _lay_out(pieces: Sequence[Piece]) -> tuple[str, list[Element], list[Line], int]:

@@ -1,6 +1,6 @@
-"""Which format a file's bytes are: its content decides, its suffix where content cannot tell. Knows no parser's name.
+"""Which format a file's bytes are: its content decides, its suffix where content cannot tell.
 
-Suffixes stand for formats: `.pdf`, `.zip`, … and four that no file has: `.encrypted`, `.image`, `.iwork`, `.binary`.
+Suffixes stand for formats: `.pdf`, `.zip`, …; no file has `.encrypted`, `.image`, `.iwork`, `.binary`.
 """
 
 import io
@@ -10,12 +10,14 @@ from ingest.parse.packages import open_zip, package_kind
 from ingest.parse.problems import Unparsable
 from ingest.parse.text import is_utf8
 
-CODE_SUFFIXES = frozenset(
-    [".py", ".pyi", ".js", ".mjs", ".ts", ".tsx", ".jsx", ".java", ".kt", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".scala", ".sh", ".bash", ".zsh", ".ps1", ".sql", ".r", ".jl", ".lua", ".pl", ".css", ".scss", ".toml", ".ini", ".cfg", ".conf", ".yaml", ".yml", ".json", ".jsonl", ".ndjson", ".proto", ".tf", ".gradle"]
+_CODE_SUFFIXES_NAMES = (
+    ".py .pyi .js .mjs .ts .tsx .jsx .java .kt .c .h .cc .cpp .hpp .cs .go .rs .rb .php .swift .scala "
+    ".sh .bash .zsh .ps1 .sql .r .jl .lua .pl .css .scss .toml .ini .cfg .conf .yaml .yml .json .jsonl "
+    ".ndjson .proto .tf .gradle"
 )
-_TEXT_SUFFIXES = frozenset(
-    [".txt", ".text", ".log", ".vtt", ".srt", ".adoc", ".asciidoc", ".org", ".tex", ".ics", ".vcf", ".bib", ".nfo", ".me"]
-)
+CODE_SUFFIXES = frozenset(_CODE_SUFFIXES_NAMES.split())
+_TEXT_SUFFIXES_NAMES = ".txt .text .log .vtt .srt .adoc .asciidoc .org .tex .ics .vcf .bib .nfo .me"
+_TEXT_SUFFIXES = frozenset(_TEXT_SUFFIXES_NAMES.split())
 _SAME = {
     ".markdown": ".md",
     ".mdown": ".md",
@@ -48,7 +50,7 @@ _SUPPORTED = (
     | _TEXT_SUFFIXES
     | frozenset(_SAME)
     | _READ_AS_TEXT
-    | frozenset([".pdf", ".docx", ".pptx", ".xlsx", ".xls", ".odt", ".ods", ".odp", ".epub", ".rtf", ".msg", ".zip"])
+    | {".pdf", ".docx", ".pptx", ".xlsx", ".xls", ".odt", ".ods", ".odp", ".epub", ".rtf", ".msg", ".zip"}
 )
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

@@ -1,9 +1,10 @@
-"""From words with boxes to lines, paragraphs, headings and tables in reading order. Pure; knows no PDF library.
+"""From words with boxes to lines, paragraphs, headings and tables in reading order. Pure: no PDF library.
 
-Boxes in PDF points, origin at the lower left. Words come in drawing order, which is reading order on most pages.
+Boxes in PDF points, origin at the lower left. Words come in drawing order: reading order on most pages.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _join_rows(segments: list[Segment], page: int) -> list[Row]:
 def _is_disordered(rows: list[Row]) -> bool:
     """Whether the page is drawn neither downwards nor column by column."""
     upward = 0
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         rises = row.y0 > before.y1
         if rises and row.x0 < before.x1 - 1.0:
             upward += 1
@@ -185,7 +186,8 @@ def _split_columns(rows: list[Row]) -> list[Row]:
     while start < len(rows):
         end, gutter = _column_band(rows, start)
         if end - start >= 4:
-            left, right = [], []
+            left: list[Row] = []
+            right: list[Row] = []
             for row in rows[start:end]:
                 for side, taken in ((left, True), (right, False)):
                     kept = tuple(s for s in row.segments if (s.x1 <= gutter + 1) is taken)

@@ -20,3 +20,6 @@ class Limits:
     max_members: int = 2000
     max_depth: int = 3
     max_characters: int = 50_000_000
+
+
+DEFAULT_LIMITS = Limits()

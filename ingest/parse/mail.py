@@ -58,7 +58,7 @@ def _header(message: Message, name: str) -> str:
         return " ".join(str(message.get(name) or "").split())
     except (ValueError, IndexError, AttributeError, TypeError, LookupError):
         # The standard library's parser of structured headers stumbles over malformed ones.
-        raw = dict(message.raw_items()).get(name, "")  # type: ignore[attr-defined]
+        raw = dict(message.raw_items()).get(name, "")
         return " ".join(str(raw).split())
 
 
@@ -72,7 +72,8 @@ def _parts(message: Message) -> tuple[str, str, list[tuple[str, bytes]]]:
         attached = _disposition(part) == "attachment" or (name and not kind.startswith("text/"))
         if kind == "message/rfc822":
             inner = part.get_payload()
-            content = inner[0].as_bytes() if isinstance(inner, list) and inner else b""
+            first = inner[0] if isinstance(inner, list) and inner else None
+            content = first.as_bytes() if isinstance(first, Message) else b""
             attachments.append((name or f"mail-{number}.eml", content))
         elif attached:
             if not (kind.startswith("image/") and part.get("Content-ID")):  # a picture of the body itself

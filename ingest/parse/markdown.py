@@ -1,7 +1,7 @@
 """Markdown, read with markdown-it (CommonMark and tables).
 
-Not through unstructured: it needs a blank line before a list, loses lists indented by two, words in angle brackets and
-front matter, and costs more than a second to import.
+Not through unstructured: it needs a blank line before a list, loses lists indented by two, words in angle
+brackets and front matter, and costs more than a second to import.
 """
 
 from typing import TYPE_CHECKING
@@ -95,9 +95,11 @@ def inline_text(token: "Token") -> str:
     return "".join(parts)
 
 
-_INLINE_TAGS = frozenset(
-    ["a", "abbr", "b", "bdi", "bdo", "big", "br", "center", "cite", "code", "data", "del", "dfn", "div", "em", "font", "i", "img", "input", "ins", "kbd", "label", "mark", "p", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr", "details", "summary"]
+_INLINE_TAGS_NAMES = (
+    "a abbr b bdi bdo big br center cite code data del dfn div em font i img input ins kbd label mark p "
+    "q s samp small span strike strong sub sup time tt u var wbr details summary"
 )
+_INLINE_TAGS = frozenset(_INLINE_TAGS_NAMES.split())
 
 
 def _is_tag(markup: str) -> bool:

@@ -20,7 +20,7 @@ MAX_ENTRIES = 64
 
 
 def clean_metadata(pairs: Iterable[tuple[str, object]]) -> Metadata:
-    """Pairs as they may be shown: `[a-z0-9_-]{1,40}` keys, one-line values; empty ones and repeats dropped."""
+    """Pairs as they may be shown: `[a-z0-9_-]{1,40}` keys, one-line values; no empty ones, no repeats."""
     found: dict[str, str] = {}
     for raw_key, raw_value in pairs:
         key = _KEY.sub("_", str(raw_key).strip().lower()).strip("_")[:40]
@@ -33,7 +33,7 @@ def clean_metadata(pairs: Iterable[tuple[str, object]]) -> Metadata:
 
 
 def one_line_value(value: object) -> str:
-    """A scalar as text; a list's scalars joined by ", "; a mapping's values likewise. One level, no deeper."""
+    """A scalar as text; a list's scalars joined by ", "; likewise a mapping's values. One level deep."""
     if value is None:
         return ""
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""What unstructured leaves out of office files: footnotes and text boxes of .docx, and .ods and .odp altogether."""
+"""What unstructured leaves out of office files: footnotes and text boxes of .docx, charts, .ods, .odp."""
 
 import io
 import re
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ingest.parse.canonical import Piece
 from ingest.parse.packages import parse_part
 from ingest.parse.spreadsheet import number_text, sheet_pieces
+from ingest.parse.tables import table_pieces
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -45,7 +46,7 @@ _RUBY_RUN = re.compile(
 
 
 def prepared(data: bytes, archive: zipfile.ZipFile, suffix: str) -> bytes:
-    """The package with what its reader would stumble over or leave out rewritten; the same bytes if nothing is."""
+    """The package with what its reader stumbles over or leaves out rewritten; most often the same bytes."""
     changed: dict[str, bytes] = {}
     for info in archive.infolist():
         if not info.filename.endswith((".xml", ".rels")):
@@ -106,11 +107,51 @@ def _inside_fallback(element: "_Element") -> bool:
 def _paragraphs(parent: "_Element") -> list[Piece]:
     pieces = []
     for paragraph in parent.iter(f"{_W}p"):
-        words = []
-        for node in paragraph.iter(f"{_W}t", f"{_W}tab", f"{_W}br"):
-            words.append((node.text or "") if node.tag == f"{_W}t" else " ")
-        pieces.append(Piece("paragraph", "".join(words)))
+        nodes = paragraph.iter(f"{_W}t", f"{_W}tab", f"{_W}br")
+        words = "".join((node.text or "") if node.tag == f"{_W}t" else " " for node in nodes)
+        pieces.append(Piece("paragraph", words))
     return pieces
+
+
+_SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml")
+_CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+_DRAWING_TEXT = "{http://schemas.openxmlformats.org/drawingml/2006/main}t"
+
+
+def count_slides(archive: zipfile.ZipFile) -> int:
+    return sum(1 for name in archive.namelist() if _SLIDE.fullmatch(name))
+
+
+def chart_pieces(archive: zipfile.ZipFile) -> list[Piece]:
+    """Titles of the charts on slides, and their series as rows: categories above, values below."""
+    pieces: list[Piece] = []
+    for name in sorted(n for n in archive.namelist() if re.fullmatch(r"ppt/charts/chart\d*\.xml", n)):
+        root = parse_part(archive, name)
+        if root is None:
+            continue
+        titles = [
+            "".join(t.text or "" for t in title.iter(_DRAWING_TEXT)) for title in root.iter(f"{_CHART}title")
+        ]
+        pieces += [Piece("paragraph", title) for title in titles]
+        rows: list[list[str]] = []
+        for series in root.iter(f"{_CHART}ser"):
+            labels, values = _points(series, "cat"), _points(series, "val")
+            if labels and not rows:
+                rows.append(["", *labels])
+            rows.append([" ".join(_points(series, "tx")), *values])
+        pieces += table_pieces(rows, header=bool(rows and not rows[0][0]))
+    return pieces
+
+
+def _points(series: "_Element", part: str) -> list[str]:
+    """The cached words or numbers of a series' name, categories or values."""
+    found = (
+        value.text or "" for one in series.iterchildren(f"{_CHART}{part}") for value in one.iter(f"{_CHART}v")
+    )
+    return [number_text(float(text)) if _FLOAT.fullmatch(text) else text for text in found]
+
+
+_FLOAT = re.compile(r"-?\d+\.\d+(?:[eE][+-]?\d+)?")
 
 
 def ods_pieces(archive: zipfile.ZipFile) -> list[Piece]:
@@ -140,6 +181,6 @@ def odp_pieces(archive: zipfile.ZipFile) -> tuple[list[Piece], int]:
     slides = list(root.iter(f"{_DRAW}page")) if root is not None else []
     pieces = []
     for number, slide in enumerate(slides, start=1):
-        for paragraph in slide.iter(f"{_TEXT}p", f"{_TEXT}h"):
-            pieces.append(Piece("paragraph", "".join(paragraph.itertext()), page=number))
+        paragraphs = slide.iter(f"{_TEXT}p", f"{_TEXT}h")
+        pieces += [Piece("paragraph", "".join(one.itertext()), page=number) for one in paragraphs]
     return pieces, len(slides)

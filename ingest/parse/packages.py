@@ -14,7 +14,7 @@ from ingest.parse.problems import failed, skipped
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-# One entity declaration in any encoding that libxml2 reads by itself. Office files and OpenDocument have none.
+# One entity declaration in any encoding that libxml2 reads by itself. No office program writes one.
 _ENTITY = re.compile(rb"<\0?!\0?E\0?N\0?T\0?I\0?T\0?Y")
 _MARKUP_SUFFIXES = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx", ".svg", ".vml")
 _MAX_RATIO = 400  # of one part; real XML packs to a fiftieth at most, deflate's own limit is 1,032
@@ -61,7 +61,7 @@ def package_kind(archive: zipfile.ZipFile) -> str:
 
 
 def check_package(archive: zipfile.ZipFile, limits: Limits) -> None:
-    """Raises Unparsable (`too_large`) for an archive that would grow beyond the limits, or holds XML entities."""
+    """Raises Unparsable (`too_large`) for an archive that grows beyond the limits or holds XML entities."""
     total = 0
     for info in archive.infolist():
         total += info.file_size
@@ -115,6 +115,9 @@ _CORE_KEYS = {
     "lastmodifiedby": "last_modified_by",
     "language": "language",
 }
+# The dates of the templates inside python-docx and python-pptx: every file they make claims them.
+_TEMPLATE_DATES = frozenset({"2013-12-23T23:15:00Z", "2013-01-27T09:14:16Z"})
+_NO_TITLES = frozenset({"untitled", "powerpoint presentation", "word document"})
 _PROPERTY_PARTS = ("docProps/core.xml", "docprops/core.xml", "meta.xml")
 
 
@@ -147,7 +150,7 @@ def properties(archive: zipfile.ZipFile, suffix: str) -> list[tuple[str, object]
 
 
 def parse_part(archive: zipfile.ZipFile, name: str, most: int = 64 * 1024 * 1024) -> "_Element | None":
-    """The root of an XML part, read without entities; None if the archive has no such part or it is damaged."""
+    """The root of an XML part, read without entities; None if there is no such part or it is damaged."""
     from lxml import etree
 
     if name not in archive.namelist():

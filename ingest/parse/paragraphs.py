@@ -1,9 +1,10 @@
-"""From rows in reading order to pieces: paragraphs, list items, table rows, with hyphenated line ends joined. Pure."""
+"""From rows in reading order to pieces: paragraphs, list items, table rows. Cut words join. Pure."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from ingest.parse.canonical import REPLACEMENT, Piece, clean
@@ -49,7 +50,7 @@ def _leading(rows: Sequence[Row]) -> float:
     """The usual distance of baselines, in font sizes."""
     steps = [
         (before.y0 - row.y0) / max(row.size, 1.0)
-        for before, row in zip(rows, rows[1:], strict=False)
+        for before, row in pairwise(rows)
         if 0.5 < (before.y0 - row.y0) / max(row.size, 1.0) < 2.5 and abs(before.size - row.size) < 0.5
     ]
     return median(steps) if steps else 1.2
@@ -145,7 +146,7 @@ def block_piece(block: Block, words: frozenset[str]) -> tuple[Piece, int]:
 
 
 def _line_end(text: str, last: Word, following: Word | None, words: frozenset[str]) -> tuple[str, str]:
-    """The line's text, and what stands between it and the next: nothing where the two halves of a word join."""
+    """The line's text, and what stands between it and the next: nothing where two halves of a word join."""
     if following is None:
         return (text + "-", "") if last.hyphen else (text, "")
     visible = text.endswith(tuple(_HYPHENS)) and len(last.text) > 1

@@ -1,7 +1,7 @@
 """PDF text with its page boxes. The one file that knows pypdfium2.
 
-pdfium gives characters in the order in which the page draws them, with boxes; what belongs together, and in which
-order people read it, is found in `ingest.parse.layout`.
+pdfium gives characters in the order in which the page draws them, with boxes. What belongs together, and in
+which order people read it, is found in `ingest.parse.layout`.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ _SPACES = frozenset((0x20, 0x09, 0xA0, 0x0D, 0x0A, 0x00))
 _BOLD = re.compile(r"bold|black|heavy|semibold|demi", re.IGNORECASE)
 _FEW_CHARACTERS = 20  # a page of fewer under a picture is a scan with a stamp on it
 _NO_TITLE = re.compile(
-    r"^(?:untitled.*|microsoft (?:word|powerpoint|excel) - .*|.*\.(?:docx?|dvi|indd|qxd|tex|pptx?|rtf|xlsx?))$",
+    r"^(?:untitled.*|microsoft (?:word|powerpoint|excel) - .*|.*\.(?:docx?|dvi|indd|qxd|tex|pptx?|rtf))$",
     re.IGNORECASE,
 )
 
@@ -84,7 +84,7 @@ def _open(data: bytes) -> Any:
 
 
 def _read_page(document: Any, number: int) -> tuple[PageText, bool]:
-    """The page's words in drawing order, and whether a picture covers most of it. A broken page has no words."""
+    """The page's words in drawing order, and whether a picture covers most of it. A broken page has none."""
     try:
         page = document[number]
     except pdfium.PdfiumError:

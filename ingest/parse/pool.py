@@ -15,23 +15,23 @@ from types import TracebackType
 from typing import Any
 
 from ingest.parse.files import parse_file
-from ingest.parse.limits import Limits
+from ingest.parse.limits import DEFAULT_LIMITS, Limits
 from ingest.types import Member, Problem
 
 Result = tuple[Path, tuple[Member, ...]]
-_IN_FLIGHT_PER_WORKER = 2  # one that runs, one that waits: a worker never idles, a queue never grows
+_IN_FLIGHT_PER_WORKER = 2  # one runs, one waits: no worker idles, no queue grows
 _PR_SET_PDEATHSIG = 1
 _TASKS_PER_WORKER = 500  # what parsers leak goes with the worker
 _ATTEMPTS = 3
 
 
 class ParsePool:
-    """Worker processes that parse files. `workers=0` parses in the calling process, without the limits of one.
+    """Worker processes that parse files. `workers=0` parses in the calling process, unlimited.
 
     Enter and leave it in one thread that outlives it: workers die with the thread that started them.
     """
 
-    def __init__(self, workers: int, limits: Limits = Limits()) -> None:
+    def __init__(self, workers: int, limits: Limits = DEFAULT_LIMITS) -> None:
         self._workers = workers
         self._limits = limits
         self._pool: Any = None
@@ -104,7 +104,7 @@ class ParsePool:
             self._pool = None
 
     def _outcome(self, future: "Future[tuple[Member, ...]]", *, last: bool) -> tuple[Member, ...] | None:
-        """The members; a Problem for a worker that ended; None where the pool broke and the file is to go again."""
+        """The members; a Problem for a worker that ended; None where the pool broke: again then."""
         from pebble import ProcessExpired
 
         try:
@@ -145,7 +145,7 @@ def _parse_in_worker(path: Path, limits: Limits) -> tuple[Member, ...]:
 
 
 def _prepare_worker(parent: int, memory_bytes: int) -> None:
-    """Once in each worker: it dies with its parent, leaves Ctrl-C to it, prints nothing, takes no more than its share."""
+    """Once in each worker: it dies with its parent, leaves Ctrl-C to it, is silent, is limited."""
     _die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     silence = os.open(os.devnull, os.O_RDWR)

@@ -51,7 +51,7 @@ def xls_pieces(data: bytes) -> list[Piece]:
 
 
 def sheet_pieces(name: str, rows: Iterable[list[str]]) -> list[Piece]:
-    """A sheet's heading and its blocks: an empty row ends a table, a lone cell above one is a line of its own."""
+    """A sheet's heading and its blocks: an empty row ends a table, a lone cell above one is its title."""
     pieces: list[Piece] = []
     block: list[list[str]] = []
     for row in (*rows, []):

@@ -43,7 +43,7 @@ def block_pieces(rows: Sequence[Sequence[str]]) -> list[Piece]:
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Names over columns: two columns or more, rows below, most cells filled, no cell twice, none a number."""
+    """Names over columns: two or more, rows below, most cells filled, no cell twice, none a number."""
     first = [cell for cell in rows[0] if cell]
     if len(rows) < 2 or len(first) < 2 or len(first) < max(map(len, rows)) / 2:
         return False

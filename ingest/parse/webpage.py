@@ -59,9 +59,7 @@ def head_metadata(markup: str) -> list[tuple[str, object]]:
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return []
     found: list[tuple[str, object]] = []
-    for title in tree.iter("title"):
-        found.append(("title", title.text_content()))
-        break
+    found += [("title", title.text_content()) for title in list(tree.iter("title"))[:1]]
     for link in tree.iter("link"):
         if "canonical" in (link.get("rel") or "").lower().split():
             found.append(("url", link.get("href")))
@@ -90,7 +88,7 @@ def clean_markup(markup: str) -> str:
 
 
 def _without_layout_tables(markup: str) -> str:
-    """Tables around tables or around prose become plain blocks; a line break inside a cell becomes a space."""
+    """Tables around tables or around prose become blocks; a line break inside a cell becomes a space."""
     from lxml import etree, html
 
     try:

@@ -1,7 +1,7 @@
 """A light stand-in for `unstructured.nlp.tokenize`, which loads spaCy and downloads a model from the network.
 
-unstructured asks it whether a line could be prose; here every line can be, so that only the file's own markup makes
-headings.
+unstructured asks it whether a line could be prose; here every line can be, so that only the file's own markup
+makes headings.
 """
 
 import re

@@ -6,16 +6,18 @@ from ingest.parse.tables import table_pieces
 
 _ROW_TAGS = frozenset({"tr", "row"})
 _HEADING_TAGS = frozenset({"title", "heading", "head", "h1", "h2", "h3"})
-_INLINE_TAGS = frozenset(
-    ["a", "b", "i", "u", "em", "strong", "italic", "bold", "emphasis", "sub", "sup", "span", "xref", "ext-link", "code", "tt", "quote", "named-content", "sc", "styled-content", "underline", "bi", "link", "ulink", "ref"]
+_INLINE_TAGS_NAMES = (
+    "a b i u em strong italic bold emphasis sub sup span xref ext-link code tt quote named-content sc "
+    "styled-content underline bi link ulink ref"
 )
+_INLINE_TAGS = frozenset(_INLINE_TAGS_NAMES.split())
 
 
 def xml_pieces(data: bytes) -> list[Piece]:
     """One piece for each element that holds text of its own, in document order.
 
-    Raises Unparsable: `too_large` where entities grow beyond libxml2's amplification limit, `parser_error` where
-    nothing can be read.
+    Raises Unparsable: `too_large` where entities grow beyond libxml2's amplification limit, `parser_error`
+    where nothing can be read.
     """
     from lxml import etree
 
