@@ -60,6 +60,7 @@ def write_index(folder: Path, documents: dict[str, Document]) -> None:
                     "embedder": "test",
                     "dimensions": str(DIMENSIONS),
                     "chunker_version": "1",
+                    "generation": "",
                 },
             )
             root = add_root(connection, "docs", "docs")

@@ -145,16 +145,15 @@ def read_lines(connection: sqlite3.Connection, document_id: str, start: int, end
     return tuple(Line(*row) for row in rows)
 
 
-def read_matrix(connection: sqlite3.Connection, dimensions: int, after: int = 0) -> tuple[Ids, Matrix]:
-    """The ids (n) above `after` in order, and their embeddings (n, dimensions)."""
-    count = connection.execute("SELECT count(*) FROM embeddings WHERE chunk_id > ?", (after,)).fetchone()[0]
-    ids, matrix = np.empty(count, np.int64), np.empty((count, dimensions), np.float32)
+def read_matrix(
+    connection: sqlite3.Connection, dimensions: int, after: int = 0, limit: int = -1
+) -> tuple[Ids, Matrix]:
+    """The first `limit` (-1: all) ids above `after` in order (n), and their embeddings (n, dimensions)."""
     rows = connection.execute(
-        "SELECT chunk_id, vector FROM embeddings WHERE chunk_id > ? ORDER BY chunk_id", (after,)
-    )
-    for place, (chunk_id, vector) in enumerate(rows):
-        ids[place] = chunk_id
-        matrix[place] = np.frombuffer(vector, "<f4")
+        "SELECT chunk_id, vector FROM embeddings WHERE chunk_id > ? ORDER BY chunk_id LIMIT ?", (after, limit)
+    ).fetchall()
+    ids = np.fromiter((chunk_id for chunk_id, _ in rows), np.int64, len(rows))
+    matrix = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), dimensions)
     return ids, matrix
 
 
@@ -213,3 +212,44 @@ def read_counts(connection: sqlite3.Connection) -> Counts:
 def read_roots(connection: sqlite3.Connection) -> tuple[str, ...]:
     """The roots' paths in the order in which they came."""
     return tuple(path for (path,) in connection.execute("SELECT path FROM roots ORDER BY id"))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file as it was recorded. `place` is the id of its root, `name` its path, or its root's if it is that.
+
+    `title` is that of the document that the file itself gave, empty where it gave none.
+    """
+
+    id: int
+    root: str
+    place: int
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    status: str
+    versions: str
+    title: str
+
+
+def read_known_files(connection: sqlite3.Connection) -> list[KnownFile]:
+    """Every file of every root."""
+    rows = connection.execute("""
+        SELECT files.id, roots.path, roots.id, files.path,
+               CASE files.path WHEN '' THEN roots.label ELSE files.path END, files.size, files.mtime_ns,
+               files.sha256, files.status, files.versions, coalesce(documents.title, '')
+        FROM files JOIN roots ON roots.id = files.root_id
+             LEFT JOIN sources ON sources.file_id = files.id AND sources.member = ''
+             LEFT JOIN documents ON documents.key = sources.document""")
+    return [KnownFile(*row) for row in rows]
+
+
+def read_problems(connection: sqlite3.Connection) -> list[tuple[str, str, str, str, str, str]]:
+    """Root, path, source, status, code and message of every source that gave no document, by source."""
+    return connection.execute("""
+        SELECT roots.path, files.path, handles.source, sources.status, sources.code, sources.message
+        FROM sources JOIN handles ON handles.source_id = sources.id JOIN files ON files.id = sources.file_id
+             JOIN roots ON roots.id = files.root_id
+        WHERE sources.status != 'ok' ORDER BY handles.source""").fetchall()

@@ -145,6 +145,13 @@ def connect_writer(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_memory() -> sqlite3.Connection:
+    """An empty catalogue that leaves nothing behind: what a dry run without an index works on."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(SCHEMA)
+    return connection
+
+
 def connect_reader(folder: Path) -> sqlite3.Connection:
     """Open the database for reading only, usable from any thread (under the caller's lock)."""
     address = f"{(folder / DATABASE).absolute().as_uri()}?mode=ro"

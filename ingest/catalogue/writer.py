@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,11 +70,10 @@ def store_file(
 ) -> None:
     """Make a file's sources exactly these, inside the caller's transaction.
 
-    Every id in `sources` must be stored already or be among `documents`; one that is stored already is left
-    as it is. Documents that lose their last source go.
+    Every id in `sources` must be stored already or be among `documents`. Documents that lose their last source go.
     """
     for ready in documents:
-        _add_document(connection, ready)
+        _put_document(connection, ready, file)
     row = connection.execute(
         "SELECT id FROM files WHERE root_id = ? AND path = ?", (file.root_id, file.path)
     ).fetchone()
@@ -100,9 +99,42 @@ def store_file(
     _bump(connection)
 
 
+def copy_sources(connection: sqlite3.Connection, file_id: int, sha256: str) -> list[SourceRecord] | None:
+    """The sources of a file as it was recorded with these bytes; None where it no longer is."""
+    if (
+        connection.execute("SELECT 1 FROM files WHERE id = ? AND sha256 = ?", (file_id, sha256)).fetchone()
+        is None
+    ):
+        return None
+    rows = connection.execute(
+        "SELECT member, documents.id, status, code, message FROM sources "
+        "LEFT JOIN documents ON documents.key = sources.document WHERE file_id = ? ORDER BY sources.id",
+        (file_id,),
+    )
+    return [
+        SourceRecord(member, document or Problem(status, code, message))
+        for member, document, status, code, message in rows
+    ]
+
+
 def remove_file(connection: sqlite3.Connection, file_id: int) -> None:
     """Take a file out, with the documents that it alone gave, inside the caller's transaction."""
     _remove_orphans(connection, _drop_file(connection, file_id))
+    _bump(connection)
+
+
+def forget_source(connection: sqlite3.Connection, source_id: int) -> None:
+    """Take one source out, inside the caller's transaction. Its file is read again by the next ingest."""
+    file_id, document = connection.execute(
+        "SELECT file_id, document FROM sources WHERE id = ?", (source_id,)
+    ).fetchone()
+    connection.execute("DELETE FROM sources WHERE id = ?", (source_id,))
+    connection.execute("UPDATE files SET mtime_ns = -1, sha256 = '' WHERE id = ?", (file_id,))
+    connection.execute(
+        "DELETE FROM files WHERE id = ? AND NOT EXISTS (SELECT 1 FROM sources WHERE file_id = files.id)",
+        (file_id,),
+    )
+    _remove_orphans(connection, [document] if document else [])
     _bump(connection)
 
 
@@ -133,45 +165,110 @@ def add_root(connection: sqlite3.Connection, path: str, name: str) -> int:
     return int(cursor.lastrowid or 0)
 
 
-def remove_root(connection: sqlite3.Connection, root_id: int) -> None:
-    """Forget a root that has no files left."""
+def absorb_root(connection: sqlite3.Connection, root_id: int, into: int, prefix: str) -> None:
+    """Make the files of one root those of another that holds it; `prefix` is where, with a slash at its end."""
+    connection.execute(
+        "UPDATE files SET root_id = ?, path = CASE path WHEN '' THEN rtrim(?, '/') ELSE ? || path END "
+        "WHERE root_id = ?",
+        (into, prefix, prefix, root_id),
+    )
     connection.execute("DELETE FROM roots WHERE id = ?", (root_id,))
     _bump(connection)
 
 
-def rebuild_fulltext(connection: sqlite3.Connection) -> None:
+def remove_empty_root(connection: sqlite3.Connection, path: str) -> None:
+    """Forget a root that has no files left."""
+    connection.execute(
+        "DELETE FROM roots WHERE path = ? AND NOT EXISTS (SELECT 1 FROM files WHERE root_id = roots.id)",
+        (path,),
+    )
+    _bump(connection)
+
+
+def rebuild_fulltext(connection: sqlite3.Connection, progress: Callable[[int, int], None]) -> None:
     """Write the full-text table anew from the stored chunks, inside the caller's transaction."""
     connection.execute("INSERT INTO fulltext (fulltext) VALUES ('delete-all')")
-    for (key,) in connection.execute("SELECT key FROM documents ORDER BY key").fetchall():
+    keys = connection.execute("SELECT key FROM documents ORDER BY key").fetchall()
+    for done, (key,) in enumerate(keys, 1):
         _add_fulltext(connection, key)
+        progress(done, len(keys))
 
 
-def _add_document(connection: sqlite3.Connection, ready: IndexableDocument) -> None:
+def _put_document(connection: sqlite3.Connection, ready: IndexableDocument, file: FileRecord) -> None:
+    """Store a document. Where it is stored already, that of the first of its sources in order stays.
+
+    Equal bytes can give unequal documents: under another name (a title), or by another version of the parser.
+    """
     document = ready.document
-    if connection.execute("SELECT 1 FROM documents WHERE id = ?", (document.id,)).fetchone():
+    row = connection.execute("SELECT key FROM documents WHERE id = ?", (document.id,)).fetchone()
+    if row is None:
+        cursor = connection.execute(
+            "INSERT INTO documents (id, text_sha256, title, metadata, pages, characters, text) "
+            "VALUES (?, '', '', '', NULL, 0, '')",
+            (document.id,),
+        )
+        _fill_document(connection, int(cursor.lastrowid or 0), ready)
         return
+    earlier = connection.execute(
+        "SELECT 1 FROM sources JOIN files ON files.id = sources.file_id "
+        "WHERE sources.document = ? AND (files.root_id, files.path) < (?, ?)",
+        (row[0], file.root_id, file.path),
+    ).fetchone()
+    if earlier is None and not _is_stored(connection, row[0], ready):
+        _forget_fulltext(connection, row[0])
+        connection.execute("DELETE FROM chunks WHERE document = ?", (row[0],))
+        connection.execute("DELETE FROM lines WHERE document = ?", (row[0],))
+        _fill_document(connection, row[0], ready)
+
+
+def _document_row(document: Document) -> tuple[str | int | None, ...]:
     metadata = json.dumps(document.metadata, ensure_ascii=False)
-    cursor = connection.execute(
-        "INSERT INTO documents (id, text_sha256, title, metadata, pages, characters, text) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            document.id,
-            document.text_sha256,
-            document.title,
-            metadata,
-            document.pages,
-            len(document.text),
-            document.text,
-        ),
+    return document.text_sha256, document.title, metadata, document.pages, len(document.text), document.text
+
+
+def _line_rows(document: Document) -> list[tuple[float, ...]]:
+    return [
+        (ordinal, line.start, line.end, line.page, line.x0, line.y0, line.x1, line.y1)
+        for ordinal, line in enumerate(document.lines)
+    ]
+
+
+def _chunk_row(chunk: Chunk) -> tuple[str | int | None, ...]:
+    section = json.dumps(chunk.section, ensure_ascii=False)
+    return chunk.ordinal, chunk.start, chunk.end, chunk.page, chunk.page_end, section, chunk.table_header
+
+
+def _is_stored(connection: sqlite3.Connection, key: int, ready: IndexableDocument) -> bool:
+    """Whether the very same document, lines and chunks are stored under this key."""
+    document = connection.execute(
+        "SELECT text_sha256, title, metadata, pages, characters, text FROM documents WHERE key = ?", (key,)
+    ).fetchone()
+    lines = connection.execute(
+        'SELECT ordinal, start, "end", page, x0, y0, x1, y1 FROM lines WHERE document = ? ORDER BY ordinal',
+        (key,),
+    ).fetchall()
+    chunks = connection.execute(
+        'SELECT ordinal, start, "end", page, page_end, section, table_header FROM chunks '
+        "WHERE document = ? ORDER BY ordinal",
+        (key,),
+    ).fetchall()
+    return (
+        document == _document_row(ready.document)
+        and lines == _line_rows(ready.document)
+        and chunks == [_chunk_row(chunk) for chunk in ready.chunks]
     )
-    key = int(cursor.lastrowid or 0)
+
+
+def _fill_document(connection: sqlite3.Connection, key: int, ready: IndexableDocument) -> None:
+    connection.execute(
+        "UPDATE documents SET text_sha256 = ?, title = ?, metadata = ?, pages = ?, characters = ?, text = ? "
+        "WHERE key = ?",
+        (*_document_row(ready.document), key),
+    )
     connection.executemany(
         'INSERT INTO lines (document, ordinal, start, "end", page, x0, y0, x1, y1) '
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (key, ordinal, line.start, line.end, line.page, line.x0, line.y0, line.x1, line.y1)
-            for ordinal, line in enumerate(document.lines)
-        ],
+        [(key, *row) for row in _line_rows(ready.document)],
     )
     for chunk, vector in zip(ready.chunks, ready.vectors, strict=True):
         _add_chunk(connection, key, chunk, vector)
@@ -182,16 +279,7 @@ def _add_chunk(connection: sqlite3.Connection, key: int, chunk: Chunk, vector: N
     cursor = connection.execute(
         'INSERT INTO chunks (document, ordinal, start, "end", page, page_end, section, table_header) '
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            key,
-            chunk.ordinal,
-            chunk.start,
-            chunk.end,
-            chunk.page,
-            chunk.page_end,
-            json.dumps(chunk.section, ensure_ascii=False),
-            chunk.table_header,
-        ),
+        (key, *_chunk_row(chunk)),
     )
     connection.execute(
         "INSERT INTO embeddings (chunk_id, vector) VALUES (?, ?)",
@@ -213,6 +301,14 @@ def _fulltext_rows(connection: sqlite3.Connection, key: int) -> list[tuple[int, 
 def _add_fulltext(connection: sqlite3.Connection, key: int) -> None:
     connection.executemany(
         "INSERT INTO fulltext (rowid, title, section, body) VALUES (?, ?, ?, ?)",
+        _fulltext_rows(connection, key),
+    )
+
+
+def _forget_fulltext(connection: sqlite3.Connection, key: int) -> None:
+    # A full-text table without content of its own must be told what it forgets.
+    connection.executemany(
+        "INSERT INTO fulltext (fulltext, rowid, title, section, body) VALUES ('delete', ?, ?, ?, ?)",
         _fulltext_rows(connection, key),
     )
 
@@ -249,11 +345,7 @@ def _remove_orphans(connection: sqlite3.Connection, keys: Sequence[int]) -> None
     for key in keys:
         if connection.execute("SELECT 1 FROM sources WHERE document = ?", (key,)).fetchone():
             continue
-        # A full-text table without content of its own must be told what it forgets.
-        connection.executemany(
-            "INSERT INTO fulltext (fulltext, rowid, title, section, body) VALUES ('delete', ?, ?, ?, ?)",
-            _fulltext_rows(connection, key),
-        )
+        _forget_fulltext(connection, key)
         connection.execute("DELETE FROM documents WHERE key = ?", (key,))
 
 

@@ -2,7 +2,9 @@
 
 from ingest.catalogue.filters import Where
 from ingest.catalogue.reader import IndexedChunk, IndexedDocument, SourceRow
+from ingest.index.check import check_index
 from ingest.index.facade import Index, IndexSettings, IndexStats, find_index, open_index
+from ingest.index.maintenance import remove_source, repair_index
 
 __all__ = [
     "Index",
@@ -12,6 +14,9 @@ __all__ = [
     "IndexedDocument",
     "SourceRow",
     "Where",
+    "check_index",
     "find_index",
     "open_index",
+    "remove_source",
+    "repair_index",
 ]

@@ -2,11 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +17,22 @@ from ingest.catalogue.filters import Where, matches
 from ingest.catalogue.reader import IndexedChunk, IndexedDocument, SourceRow
 from ingest.catalogue.schema import (
     DATABASE,
-    SCHEMA_VERSION,
     connect_reader,
     has_tables,
-    read_settings,
     storage_errors,
 )
-from ingest.errors import IndexMismatchError, NoIndexError, SourceNotFoundError
+from ingest.errors import NoIndexError, SourceNotFoundError
+from ingest.index.derived import VECTORS_FOLDER
+from ingest.index.mismatch import require_schema
 from ingest.index.names import resolve_name
 from ingest.types import Line
+from ingest.vectors import Neighbours, VectorsError, find_generation
 
 INDEX_FOLDER = ".ragqa"
 EXACT_BELOW = 20_000
 """Up to this many chunks every vector is compared: exact, and in less time than importing chromadb takes."""
+VectorsState = Literal["complete", "absent", "damaged"]
+"""Whether Chroma can be asked. If `damaged`, all vectors are compared; `ragqa index repair` helps."""
 WEIGHTS = (2.0, 1.0, 1.0)
 """How much a word counts in a title, in the heading trail, in the text."""
 
@@ -57,7 +61,7 @@ class IndexStats:
     statuses: tuple[tuple[str, int], ...]
     bytes: int
     generation: str
-    generation_state: str
+    vectors: VectorsState
 
 
 def find_index(start: Path, explicit: Path | None) -> Path:
@@ -101,13 +105,7 @@ class Index:
         self.path = path
         self._connection = connection
         self._lock = RLock()
-        values = read_settings(connection)
-        if values["schema_version"] != SCHEMA_VERSION:
-            raise IndexMismatchError(
-                f"The index at {path} has schema {values['schema_version']}, "
-                f"this program reads {SCHEMA_VERSION}. "
-                f"Delete {path} and make it again with: ragqa ingest FOLDER"
-            )
+        values = require_schema(connection, path)
         self.settings = IndexSettings(
             values["schema_version"], values["embedder"], int(values["dimensions"]), values["chunker_version"]
         )
@@ -117,6 +115,13 @@ class Index:
         self._frequencies: dict[str, int] = {}
         self._matrix: tuple[reader.Ids, reader.Matrix] | None = None
         self._exact_below = exact_below
+        self._generation = values["generation"]
+        self._neighbours: Neighbours | None = None
+        self._newer: tuple[reader.Ids, reader.Matrix] | None = None
+        self.vectors_state: VectorsState = "absent"
+        if self._generation:
+            intact = find_generation(path / VECTORS_FOLDER, self._generation)
+            self.vectors_state = "complete" if intact else "damaged"
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +135,8 @@ class Index:
         """Let go of the snapshot."""
         with self._lock:
             self._terms.close()
+            if self._neighbours is not None:
+                self._neighbours.close()
             self._connection.close()
 
     def lexical(
@@ -158,7 +165,59 @@ class Index:
     def dense(self, vector: NDArray[np.float32], limit: int, where: Where = ()) -> list[tuple[int, float]]:
         """The chunks nearest to a unit vector (dimensions,): (chunk id, cosine), best first, ties by id."""
         with self._lock, storage_errors(self.path):
+            if not where and self._chunk_count > self._exact_below:
+                found = self._approximate(vector, limit)
+                if found is not None:
+                    return found
             return self._exact(vector, limit, self._allowed(where) if where else None)
+
+    def _approximate(self, vector: NDArray[np.float32], limit: int) -> list[tuple[int, float]] | None:
+        """What Chroma proposes and all chunks that it does not hold, by stored embeddings; None without it."""
+        neighbours = self._open_neighbours()
+        if neighbours is None:
+            return None
+        try:
+            stored = self._proposed(neighbours, vector, limit)
+        except VectorsError:
+            self._give_up_neighbours()
+            return None
+        dimensions = self.settings.dimensions
+        if self._newer is None:
+            self._newer = reader.read_matrix(self._connection, dimensions, neighbours.generation.through)
+        ids = np.fromiter(stored, np.int64, len(stored))
+        matrix = np.array([*stored.values()], np.float32).reshape(len(stored), dimensions)
+        best = nearest(ids, matrix, vector, limit) + nearest(*self._newer, vector, limit)
+        return sorted(best, key=lambda pair: (-pair[1], pair[0]))[:limit]
+
+    def _proposed(
+        self, neighbours: Neighbours, vector: NDArray[np.float32], limit: int
+    ) -> dict[int, NDArray[np.float32]]:
+        """At least `limit` ids near a vector, with their stored embeddings, unless there are fewer."""
+        wanted = 2 * limit + 20
+        while True:
+            proposed = neighbours.search(vector, wanted)
+            # Chroma still holds chunks that were removed: those have no row any more.
+            stored = reader.read_vectors(self._connection, proposed)
+            if len(stored) >= limit or wanted >= neighbours.generation.count:
+                return stored
+            wanted *= 4
+
+    def _open_neighbours(self) -> Neighbours | None:
+        if self._neighbours is None and self.vectors_state == "complete":
+            generation = find_generation(self.path / VECTORS_FOLDER, self._generation)
+            try:
+                self._neighbours = Neighbours(generation) if generation else None
+            except VectorsError:
+                self._give_up_neighbours()
+        return self._neighbours
+
+    def _give_up_neighbours(self) -> None:
+        """From here on this snapshot is searched exactly: its generation was replaced or damaged meanwhile."""
+        if self._neighbours is not None:
+            with suppress(VectorsError):
+                self._neighbours.close()
+        self._neighbours = None
+        self.vectors_state = "damaged"
 
     def _exact(
         self, vector: NDArray[np.float32], limit: int, allowed: list[int] | None
@@ -238,8 +297,8 @@ class Index:
             counts.characters,
             counts.statuses,
             size,
-            "",
-            "absent",
+            self._generation,
+            self.vectors_state,
         )
 
 

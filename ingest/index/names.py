@@ -34,6 +34,22 @@ def resolve_name(connection: sqlite3.Connection, name: str) -> str:
     raise SourceNotFoundError(f"No source is called {name}.{_near(connection, name)} {_HINT}")
 
 
+def find_sources(connection: sqlite3.Connection, name: str) -> list[tuple[int, str]]:
+    """Row id and handle of the source called `name`, or of all sources of the document whose id begins so.
+
+    Raises SourceNotFoundError.
+    """
+    exact = connection.execute("SELECT source_id, source FROM handles WHERE source = ?", (name,)).fetchall()
+    if exact:
+        return exact
+    document_id = resolve_name(connection, name)
+    return connection.execute(
+        "SELECT source_id, source FROM handles WHERE document = (SELECT key FROM documents WHERE id = ?) "
+        "ORDER BY source",
+        (document_id,),
+    ).fetchall()
+
+
 def _ids_beginning(connection: sqlite3.Connection, prefix: str) -> list[str]:
     if len(prefix) < SHORTEST_PREFIX or not set(prefix) <= set("0123456789abcdef"):
         return []

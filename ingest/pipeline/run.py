@@ -1,0 +1,403 @@
+"""Carrying out an ingest: look, plan, then one transaction a file, then what is derived."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+import numpy as np
+
+from ingest.catalogue.locking import writer_lock
+from ingest.catalogue.reader import KnownFile, read_known_files, read_problems
+from ingest.catalogue.schema import (
+    DATABASE,
+    SCHEMA_VERSION,
+    connect_memory,
+    connect_writer,
+    read_settings,
+    storage_errors,
+)
+from ingest.catalogue.writer import (
+    FileRecord,
+    IndexableDocument,
+    SourceRecord,
+    copy_sources,
+    remove_empty_root,
+    remove_file,
+    store_file,
+    touch_file,
+    transaction,
+    write_settings,
+)
+from ingest.discover import FoundFile, Selection, hash_file, is_same
+from ingest.embed import Embedder
+from ingest.errors import RootError
+from ingest.index.derived import refresh_vectors
+from ingest.index.mismatch import require_same
+from ingest.pipeline.plan import Plan, RootScan, Work, make_plan, require_few_removals
+from ingest.pipeline.roots import Roots
+from ingest.pipeline.values import (
+    IngestOptions,
+    Progress,
+    Report,
+    SourceProblem,
+    Tools,
+    default_tools,
+    problems_of,
+    silent,
+)
+from ingest.types import Document, Member, Problem
+
+EMBED_AT_ONCE = 256
+"""Chunks of one document that are embedded in one call. Never chunks of several: a document's vectors must not
+depend on which others came with it."""
+JUST_NOW_NS = 10_000_000
+"""File systems keep time in ticks of up to 10 ms: a file may change again within the tick it was seen in."""
+
+
+def ingest_paths(
+    paths: Sequence[Path],
+    index_path: Path,
+    options: IngestOptions = IngestOptions(),  # noqa: B008  # frozen
+    progress: Progress = silent,
+    tools: Tools | None = None,
+) -> Report:
+    """Bring the roots named by `paths`, and no others, in line with the index at `index_path`; make it if need be.
+
+    A killed or interrupted run keeps what it committed, file by file; the next one does the rest. Raises RootError,
+    PruneRefusedError, IndexMismatchError, LockedError, EmbedderError, StorageError; of these only the last two
+    can come after something was changed.
+    """
+    tools = tools or default_tools()
+    is_new = not (index_path / DATABASE).is_file()
+    missing = [path for path in paths if not path.exists()]
+    if is_new and missing:
+        raise RootError(f"{missing[0]} cannot be ingested: there is no such file or folder.")
+    if options.dry_run and is_new:
+        with closing(connect_memory()) as connection:
+            return Ingest(connection, index_path, options, progress, tools).run(paths)
+    with storage_errors(index_path):
+        index_path.mkdir(parents=True, exist_ok=True)
+    with writer_lock(index_path, options.lock_timeout):
+        with storage_errors(index_path):
+            opened = connect_writer(index_path)
+        with closing(opened) as connection:
+            return Ingest(connection, index_path, options, progress, tools).run(paths)
+
+
+class Ingest:
+    """One run. The caller holds the lock, and closes the connection."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        index_path: Path,
+        options: IngestOptions,
+        progress: Progress,
+        tools: Tools,
+    ) -> None:
+        self._connection = connection
+        self._index_path = index_path
+        self._options = options
+        self._progress = progress
+        self._tools = tools
+        self._embedder: Embedder | None = None
+        self._counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "renamed"), 0)
+        self._seconds = dict.fromkeys(("look", "read", "embed", "write", "vectors", "total"), 0.0)
+
+    def run(self, paths: Sequence[Path]) -> Report:
+        """Look, plan, and unless it is a dry run, do it."""
+        with self._timed("total"):
+            self._check_settings()
+            with self._timed("look"):
+                roots, scans, plan = self._look(paths)
+            if self._options.dry_run:
+                self._count_plan(plan)
+            else:
+                self._carry_out(plan)
+                self._forget_roots(scans)
+                with self._timed("vectors"):
+                    refresh_vectors(
+                        self._connection,
+                        self._index_path,
+                        lambda done, total: self._progress("vectors", done, total),
+                    )
+        return self._report(roots, scans, plan)
+
+    def _check_settings(self) -> None:
+        settings = read_settings(self._connection)
+        if settings:
+            require_same(
+                self._connection, self._index_path, self._tools.chunker_version, self._options.embedder
+            )
+            return
+        name = self._options.embedder or self._tools.default_embedder
+        dimensions = 0 if self._options.dry_run else self._load_embedder(name).dimensions
+        fresh = {
+            "schema_version": SCHEMA_VERSION,
+            "identity": token_hex(4),
+            "revision": "0",
+            "embedder": name,
+            "dimensions": str(dimensions),
+            "chunker_version": self._tools.chunker_version,
+            "generation": "",
+        }
+        with self._writing():
+            write_settings(self._connection, fresh)
+
+    def _look(self, paths: Sequence[Path]) -> tuple[Roots, list[RootScan], Plan]:
+        """Roots, what they hold, and what is to be done. New roots are kept only if that is not refused."""
+        selection = Selection(self._options.include, self._options.exclude)
+        roots = Roots(self._connection, self._index_path)
+        with storage_errors(self._index_path):
+            self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            roots.take_in(paths)
+            known = read_known_files(self._connection)
+            scans = roots.scan(selection, known)
+            plan = make_plan(known, scans, self._tools.parser_version, self._hash)
+            if not self._options.prune:
+                require_few_removals(plan, known, scans, roots.location)
+            with storage_errors(self._index_path):
+                self._connection.execute("ROLLBACK" if self._options.dry_run else "COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        return roots, scans, plan
+
+    def _hash(self, file: FoundFile) -> str | None:
+        self._hashed = getattr(self, "_hashed", 0) + 1
+        self._progress("compared", self._hashed, None)
+        return hash_file(file)
+
+    def _carry_out(self, plan: Plan) -> None:
+        """Links before removals, so that what is renamed is not read again; removals before the reading."""
+        self._counts["unchanged"] += sum(
+            1 for file, _ in (*plan.unchanged, *plan.touched) if file.status == "ok"
+        )
+        if plan.touched:
+            with self._writing():
+                for known, found in plan.touched:
+                    touch_file(self._connection, known.id, found.size, trusted_time(found))
+        for work, reason in plan.unreadable:
+            problem = Problem("failed", "unreadable", f"It could not be opened: {reason}.")
+            self._store(work, [SourceRecord("", problem)], [])
+        unlinked = [work for work, twin in plan.links if not self._link(work, twin, plan)]
+        for done, file in enumerate(plan.removed, 1):
+            with self._writing():
+                remove_file(self._connection, file.id)
+            self._counts["removed"] += 1
+            self._progress("removed", done, len(plan.removed))
+        self._read(plan, sorted([*plan.parse, *unlinked], key=lambda work: work.order))
+        for work, first in plan.copies:
+            self._copy(plan, work, first)
+
+    def _link(self, work: Work, twin: KnownFile, plan: Plan) -> bool:
+        """Give a file the sources of another with the same bytes; False where that has changed meanwhile."""
+        if is_gone(work.file):
+            plan.busy.append(work)
+            plan.renamed.discard(twin.id)
+            return True
+        renamed = twin.id in plan.renamed
+        with self._writing():
+            sources = copy_sources(self._connection, twin.id, work.sha256)
+            if sources is None:
+                return False
+            store_file(self._connection, self._record(work, sources), sources, [])
+            if renamed:
+                remove_file(self._connection, twin.id)
+        self._count(work, sources, renamed=renamed)
+        return True
+
+    def _copy(self, plan: Plan, work: Work, first: Work) -> None:
+        file_id = self._file_id(first)
+        with self._writing():
+            sources = copy_sources(self._connection, file_id, work.sha256) if file_id else None
+            if sources is not None:
+                store_file(self._connection, self._record(work, sources), sources, [])
+        if sources is None:
+            plan.busy.append(work)
+        else:
+            self._count(work, sources)
+
+    def _file_id(self, work: Work) -> int | None:
+        row = self._connection.execute(
+            "SELECT id FROM files WHERE root_id = ? AND path = ?", (work.place, work.file.name)
+        ).fetchone()
+        return int(row[0]) if row else None
+
+    def _read(self, plan: Plan, works: Sequence[Work]) -> None:
+        """Parse in any order, embed as it comes, store in the order of the names: a second run gives the same ids."""
+        if not works:
+            return
+        place = {work.file.location: number for number, work in enumerate(works)}
+        ready: dict[int, tuple[list[SourceRecord], list[IndexableDocument]] | None] = {}
+        stored = 0
+        with self._tools.open_pool(self._options.workers) as pool:
+            started = time.perf_counter()
+            for location, members in pool.parse([work.file.location for work in works]):
+                self._seconds["read"] += time.perf_counter() - started
+                work = works[place[location]]
+                ready[place[location]] = self._prepare(work, members)
+                while stored in ready:
+                    self._store_ready(plan, works[stored], ready.pop(stored))
+                    stored += 1
+                    self._progress("files", stored, len(works))
+                started = time.perf_counter()
+
+    def _store_ready(
+        self, plan: Plan, work: Work, ready: tuple[list[SourceRecord], list[IndexableDocument]] | None
+    ) -> None:
+        if ready is None:
+            plan.busy.append(work)
+        else:
+            self._store(work, *ready)
+
+    def _prepare(
+        self, work: Work, members: Sequence[Member]
+    ) -> tuple[list[SourceRecord], list[IndexableDocument]] | None:
+        """The sources of a file and its documents with chunks and vectors; None if it changed while it was read."""
+        if is_gone(work.file) or any(
+            not member.name and isinstance(member.outcome, Document) and member.outcome.id != work.sha256
+            for member in members
+        ):
+            return None
+        sources: list[SourceRecord] = []
+        documents: dict[str, IndexableDocument] = {}
+        for member in members:
+            if isinstance(member.outcome, Problem):
+                sources.append(SourceRecord(member.name, member.outcome))
+                continue
+            sources.append(SourceRecord(member.name, member.outcome.id))
+            if member.outcome.id not in documents:
+                documents[member.outcome.id] = self._embed(member.outcome)
+        return sources, list(documents.values())
+
+    def _embed(self, document: Document) -> IndexableDocument:
+        chunks = self._tools.chunk(document)
+        with self._timed("embed"):
+            embedder = self._load_embedder(read_settings(self._connection)["embedder"])
+            texts = [
+                self._tools.embedding_text(document.title, chunk, document.text[chunk.start : chunk.end])
+                for chunk in chunks
+            ]
+            vectors = [np.empty((0, embedder.dimensions), np.float32)]
+            vectors += [
+                embedder.embed(texts[start : start + EMBED_AT_ONCE])
+                for start in range(0, len(texts), EMBED_AT_ONCE)
+            ]
+        return IndexableDocument(document, chunks, np.concatenate(vectors))
+
+    def _load_embedder(self, name: str) -> Embedder:
+        if self._embedder is None:
+            self._embedder = self._tools.load_embedder(name)
+        return self._embedder
+
+    def _store(
+        self, work: Work, sources: Sequence[SourceRecord], documents: Sequence[IndexableDocument]
+    ) -> None:
+        with self._timed("write"), self._writing():
+            store_file(self._connection, self._record(work, sources), sources, documents)
+        self._count(work, sources)
+
+    def _record(self, work: Work, sources: Sequence[SourceRecord]) -> FileRecord:
+        problems = [source.outcome for source in sources if isinstance(source.outcome, Problem)]
+        problems.sort(key=lambda problem: problem.status != "failed")
+        status, code, message = ("ok", "", "")
+        if problems:
+            status, code, message = problems[0].status, problems[0].code, problems[0].message
+        return FileRecord(
+            work.place,
+            work.file.name,
+            work.file.size,
+            trusted_time(work.file),
+            work.sha256,
+            status,
+            code,
+            message,
+            self._tools.parser_version,
+        )
+
+    def _count(self, work: Work, sources: Sequence[SourceRecord], *, renamed: bool = False) -> None:
+        if any(isinstance(source.outcome, str) for source in sources):
+            self._counts["renamed" if renamed else "changed" if work.known else "added"] += 1
+
+    def _count_plan(self, plan: Plan) -> None:
+        """What a real run would count if every file could be read."""
+        same = sum(1 for file, _ in (*plan.unchanged, *plan.touched) if file.status == "ok")
+        works = [*plan.parse, *(work for work, _ in plan.copies)]
+        works += [work for work, twin in plan.links if twin.id not in plan.renamed]
+        changed = sum(1 for work in works if work.known)
+        self._counts.update(
+            added=len(works) - changed,
+            changed=changed,
+            unchanged=same,
+            removed=len(plan.removed),
+            renamed=len(plan.renamed),
+        )
+
+    def _forget_roots(self, scans: Sequence[RootScan]) -> None:
+        for scan in scans:
+            if not scan.exists:
+                with self._writing():
+                    remove_empty_root(self._connection, scan.root)
+
+    def _report(self, roots: Roots, scans: Sequence[RootScan], plan: Plan) -> Report:
+        covering = {scan.root: scan for scan in scans}
+        rows = [
+            (source, status, code, message)
+            for root, path, source, status, code, message in read_problems(self._connection)
+            if root in covering and covering[root].covers(path)
+        ]
+        failed = [*problems_of(rows, "failed")]
+        failed += [
+            SourceProblem(
+                roots.handle(scan.root, folder), "unreadable", f"The folder could not be read: {reason}."
+            )
+            for scan in scans
+            for folder, reason in scan.unreadable
+        ]
+        failed += [
+            SourceProblem(
+                roots.handle(work.root, work.file.name),
+                "changed",
+                "It changed while it was read, and is read again in the next run.",
+            )
+            for work in plan.busy
+        ]
+        chunks = self._connection.execute("SELECT count(*) FROM chunks").fetchone()[0]
+        return Report(
+            **self._counts,
+            failed=tuple(sorted(failed, key=lambda problem: problem.source)),
+            skipped=problems_of(rows, "skipped"),
+            chunks=chunks,
+            seconds=tuple(self._seconds.items()),
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with storage_errors(self._index_path), transaction(self._connection):
+            yield
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] += time.perf_counter() - started
+
+
+def trusted_time(file: FoundFile) -> int:
+    """The time to record: -1, which no file has, where the file might still change without its time changing."""
+    return file.mtime_ns if time.time_ns() - file.mtime_ns > JUST_NOW_NS else -1
+
+
+def is_gone(file: FoundFile) -> bool:
+    """Whether a file is no longer the one that was seen."""
+    try:
+        return not is_same(file, file.location.stat())
+    except OSError:
+        return True
