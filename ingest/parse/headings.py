@@ -77,8 +77,8 @@ def _by_type(pages: Sequence[Sequence[Block]], running: frozenset[str]) -> list[
         if _is_set_like_heading(block, body, body_bold) and running_form(block.text) not in running
     }
     sizes = sorted(set(candidates.values()), reverse=True)
-    total = sum(len(page) for page in pages)
-    if not candidates or (len(candidates) > 0.5 * total and total > 4):
+    set_large = sum(len(block.text) for page in pages for block in page if id(block) in candidates)
+    if not candidates or set_large > 0.4 * sum(len(block.text) for page in pages for block in page):
         return [list(page) for page in pages]
     return [
         [
@@ -110,7 +110,7 @@ def _body(pages: Sequence[Sequence[Block]]) -> tuple[float, bool]:
 
 
 def _runs_upwards(block: Block) -> bool:
-    return any(row.y1 - row.y0 > 4 * max(row.size, 1.0) for row in block.rows)
+    return not all(segment.upright for row in block.rows for segment in row.segments)
 
 
 def _is_set_like_heading(block: Block, body: float, body_bold: bool) -> bool:

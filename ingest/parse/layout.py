@@ -9,7 +9,10 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Characters between white space. `hyphen`: a line's end cut the word, its hyphen is not in the text."""
+    """Characters between white space. `hyphen`: a line's end cut the word, its hyphen is not in the text.
+
+    `upright`: it runs as most of the page does; a stamp in the margin does not.
+    """
 
     text: str
     x0: float
@@ -19,16 +22,30 @@ class Word:
     size: float
     hyphen: bool = False
     bold: bool = False
+    upright: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """A page's words in drawing order. `number` from 1, `rotation` in degrees clockwise as shown."""
+    """A page's words in drawing order, turned so that they run from left to right. `number` from 1.
+
+    `quarter_turns`: how often most of its words are turned to the left on the page as it is stored.
+    """
 
     number: int
-    width: float
     words: tuple[Word, ...]
-    rotation: int = 0
+    quarter_turns: int = 0
+
+
+Box = tuple[float, float, float, float]
+
+
+def turn(box: Box, quarter_turns: int) -> Box:
+    """x0, y0, x1, y1 after so many quarter turns to the left around the origin."""
+    x0, y0, x1, y1 = box
+    for _ in range(quarter_turns % 4):
+        x0, y0, x1, y1 = -y1, x0, -y0, x1
+    return x0, y0, x1, y1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,10 @@ class Segment:
     @property
     def text(self) -> str:
         return join_words(self.words)
+
+    @property
+    def upright(self) -> bool:
+        return self.words[0].upright
 
     @property
     def middle(self) -> float:
@@ -149,9 +170,7 @@ def _continues(before: Word, word: Word) -> bool:
 
 def _on_one_line(a: "Word | Segment", b: "Word | Segment") -> bool:
     least = min(a.y1 - a.y0, b.y1 - b.y0)
-    most = max(a.y1 - a.y0, b.y1 - b.y0)
-    # A tall box is text that runs upwards, as in the margin of a preprint.
-    return most < 4 * max(a.size, b.size, 1.0) and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5 * least
+    return a.upright == b.upright and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5 * least
 
 
 def _join_rows(segments: list[Segment], page: int) -> list[Row]:

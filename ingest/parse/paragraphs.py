@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from ingest.parse.canonical import REPLACEMENT, Piece, clean
-from ingest.parse.layout import PageText, Row, Word, page_rows
+from ingest.parse.layout import PageText, Row, Word, page_rows, turn
 from ingest.types import ElementKind, Line
 
 _BULLET = re.compile(r"(?:[•‣◦▪●○■–—*]|\(?\d{1,3}[.)]|\(?[a-z][.)]|\([ivx]+\))(?:\s|$)")
@@ -128,8 +128,8 @@ def vocabulary(pages: Iterable[PageText]) -> frozenset[str]:
     return frozenset(found)
 
 
-def block_piece(block: Block, words: frozenset[str]) -> tuple[Piece, int]:
-    """The block's text with a Line for each row, and how many characters were replaced."""
+def block_piece(block: Block, words: frozenset[str], quarter_turns: int = 0) -> tuple[Piece, int]:
+    """The block's text with a Line for each row, boxes turned back, and how many characters were replaced."""
     parts: list[str] = []
     lines: list[Line] = []
     position = replaced = 0
@@ -138,7 +138,8 @@ def block_piece(block: Block, words: frozenset[str]) -> tuple[Piece, int]:
         replaced += count
         following = block.rows[number + 1].words[0] if number + 1 < len(block.rows) else None
         text, separator = _line_end(text, row.words[-1], following, words)
-        lines.append(Line(position, position + len(text), row.page, row.x0, row.y0, row.x1, row.y1))
+        box = turn((row.x0, row.y0, row.x1, row.y1), quarter_turns)
+        lines.append(Line(position, position + len(text), row.page, *box))
         parts += (text, separator)
         position += len(text) + len(separator)
     text = "".join(parts)

@@ -6,7 +6,10 @@ which order people read it, is found in `ingest.parse.layout`.
 
 import ctypes
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from math import pi
 from typing import Any
 
 import pypdfium2 as pdfium
@@ -14,7 +17,7 @@ import pypdfium2.raw as raw
 
 from ingest.parse.canonical import Piece, one_line
 from ingest.parse.headings import mark_headings
-from ingest.parse.layout import PageText, Word
+from ingest.parse.layout import PageText, Word, turn
 from ingest.parse.metadata import pdf_date
 from ingest.parse.paragraphs import block_piece, page_blocks, running_texts, vocabulary
 from ingest.parse.problems import encrypted, failed, skipped
@@ -62,10 +65,11 @@ def _pieces(pages: list[PageText], outline: list[tuple[int, str, int]]) -> tuple
     """Pieces of all pages, and how many characters were replaced."""
     blocks = [page_blocks(page) for page in pages]
     words = vocabulary(pages)
+    marked = mark_headings(blocks, outline, running_texts(blocks))
     made = [
-        block_piece(block, words)
-        for page in mark_headings(blocks, outline, running_texts(blocks))
-        for block in page
+        block_piece(block, words, page.quarter_turns)
+        for page, found in zip(pages, marked, strict=True)
+        for block in found
     ]
     return [piece for piece, _ in made], sum(count for _, count in made)
 
@@ -88,33 +92,48 @@ def _read_page(document: Any, number: int) -> tuple[PageText, bool]:
     try:
         page = document[number]
     except pdfium.PdfiumError:
-        return PageText(number + 1, 0.0, ()), False
+        return PageText(number + 1, ()), False
     try:
-        width, height = page.get_size()
-        rotation = page.get_rotation()
         text_page = page.get_textpage()
         try:
-            words = tuple(_words(text_page))
+            turns = _quarter_turns(text_page)
+            words = tuple(_words(text_page, turns))
         finally:
             text_page.close()
         few = sum(len(word.text) for word in words) < _FEW_CHARACTERS
-        return PageText(number + 1, width, words, rotation), few and _has_picture(page, width * height)
+        return PageText(number + 1, words, turns), few and _has_picture(page)
     except pdfium.PdfiumError:
-        return PageText(number + 1, 0.0, ()), False
+        return PageText(number + 1, ()), False
     finally:
         page.close()
 
 
-def _has_picture(page: Any, area: float) -> bool:
+def _quarter_turns(text_page: Any) -> int:
+    """How most characters of a sample are turned to the left, in quarters: 1 for text that runs upwards."""
+    count = text_page.count_chars()
+    turns = Counter(
+        _turns(text_page.raw, index)
+        for index in range(0, count, max(1, count // 50))
+        if raw.FPDFText_GetUnicode(text_page.raw, index) not in _SPACES
+    )
+    return turns.most_common(1)[0][0] if turns else 0
+
+
+def _turns(handle: Any, index: int) -> int:
+    return round(-raw.FPDFText_GetCharAngle(handle, index) / (pi / 2)) % 4
+
+
+def _has_picture(page: Any) -> bool:
+    width, height = page.get_size()
     for item in page.get_objects(max_depth=3):
         if item.type == raw.FPDF_PAGEOBJ_IMAGE:
             left, bottom, right, top = item.get_bounds()
-            if (right - left) * (top - bottom) > 0.4 * area:
+            if (right - left) * (top - bottom) > 0.4 * width * height:
                 return True
     return False
 
 
-def _words(text_page: Any) -> Iterator[Word]:
+def _words(text_page: Any, quarter_turns: int) -> Iterator[Word]:
     """Words between white space, with the box of their first and last character."""
     handle = text_page.raw
     count = text_page.count_chars()
@@ -125,22 +144,25 @@ def _words(text_page: Any) -> Iterator[Word]:
         code = codes[index] if index < count else 0x20
         if code in _SPACES or code in _SOFT_HYPHENS:
             if index > start:
-                yield _word(handle, codes, start, index, code in _SOFT_HYPHENS, box)
+                word = _word(handle, codes, start, index, box, quarter_turns)
+                yield replace(word, hyphen=True) if code in _SOFT_HYPHENS else word
             start = index + 1
         index += 1
 
 
-def _word(handle: Any, codes: list[int], start: int, end: int, hyphen: bool, box: Any) -> Word:
+def _word(handle: Any, codes: list[int], start: int, end: int, box: Any, quarter_turns: int) -> Word:
     raw.FPDFText_GetLooseCharBox(handle, start, box)
     x0, y0, x1, y1 = box.left, box.bottom, box.right, box.top
     if end - start > 1:
         raw.FPDFText_GetLooseCharBox(handle, end - 1, box)
         x0, x1 = min(x0, box.left), max(x1, box.right)
         y0, y1 = min(y0, box.bottom), max(y1, box.top)
-    size = _size(
-        raw.FPDFText_GetFontSize(handle, start), min(y1 - y0, x1 - x0) if y1 - y0 > 4 * (x1 - x0) else y1 - y0
-    )
-    return Word(_decoded(codes[start:end]), x0, y0, x1, y1, size, hyphen, _is_bold(handle, start))
+    x0, y0, x1, y1 = turn((x0, y0, x1, y1), -quarter_turns)
+    tall = end - start > 1 and y1 - y0 > 1.2 * (x1 - x0)  # "it" is, and so is a word that runs upwards
+    upright = not tall or _turns(handle, start) == quarter_turns
+    size = _size(raw.FPDFText_GetFontSize(handle, start), y1 - y0 if upright else x1 - x0)
+    text, bold = _decoded(codes[start:end]), _is_bold(handle, start)
+    return Word(text, x0, y0, x1, y1, size, bold=bold, upright=upright)
 
 
 def _size(declared: float, height: float) -> float:
