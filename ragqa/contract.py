@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ingest.pipeline import Report
-
-from ingest.index import SourceRow
 from ragqa.types import Answer, Citation, ContextBlock, Hit
+
+if TYPE_CHECKING:  # values pass through here; the modules that make them are heavy for `--help`
+    from ingest.index import IndexStats, SourceRow
+    from ingest.pipeline import Report
 
 SCHEMA_VERSION = 1
 Json = dict[str, Any]
@@ -113,7 +114,7 @@ def hit_json(rank: int, hit: Hit) -> Json:
     }
 
 
-def source_json(row: SourceRow) -> Json:
+def source_json(row: "SourceRow") -> Json:
     """One line of `sources list --json`."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -129,7 +130,7 @@ def source_json(row: SourceRow) -> Json:
     }
 
 
-def report_json(report: Report) -> Json:
+def report_json(report: "Report") -> Json:
     """What `ingest --json` prints."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -153,7 +154,7 @@ def is_encodable(text: str) -> bool:
     return True
 
 
-def stats_json(stats: Any) -> Json:
+def stats_json(stats: "IndexStats") -> Json:
     """What `index stats --json` prints."""
     return {"schema_version": SCHEMA_VERSION, **asdict(stats)}
 

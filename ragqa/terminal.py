@@ -70,12 +70,12 @@ def answer_text(answer: Answer) -> Text:
         marks = "".join(f"[{number}]" for number in sentence.citations)
         if marks:
             text.append(f" {marks}", style="cyan")
-        note = VERDICT_NOTES.get(sentence.verdict)
-        if note:
+        doubt = VERDICT_NOTES.get(sentence.verdict)
+        if doubt:
             missing = (
                 f": {', '.join(one_line(item) for item in sentence.missing)}" if sentence.missing else ""
             )
-            text.append(f" ({note}{missing})", style="red")
+            text.append(f" ({doubt}{missing})", style="red")
     text.append(printable(answer.text[end:]))
     return text
 
@@ -88,8 +88,8 @@ def citation_head(citation: Citation, block: ContextBlock) -> Text:
     head.append(f", {pages(citation.page, citation.page_end)}" if citation.page else "")
     metadata = dict(block.metadata)
     details = [" › ".join(part for part in (block.title, *block.section) if part), metadata.get("date", "")]
-    for detail in dict.fromkeys(one_line(detail) for detail in details if detail):
-        head.append(f" · {detail}", style="dim")
+    for shown in dict.fromkeys(one_line(detail) for detail in details if detail):
+        head.append(f" · {shown}", style="dim")
     return head
 
 

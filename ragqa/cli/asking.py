@@ -115,7 +115,7 @@ def ask(
     as_json: JsonOption = False,
     fail_on_refusal: FailOnRefusalOption = False,
 ) -> None:
-    """Answer one question from the documents, every sentence cited and checked."""
+    """Answer one question, every sentence cited and checked."""
     if not question.strip():
         raise typer.BadParameter("is empty", param_hint="QUESTION")
     asking = Asking(
@@ -196,7 +196,10 @@ def batch(
     allow_unproven_length: UnprovenOption = False,
     fail_on_refusal: FailOnRefusalOption = False,
 ) -> None:
-    """Answer every question of a file: JSON lines, written as made; stopped, it continues where it was."""
+    """Answer every question of a file.
+
+    JSON lines, written as they are made; a run that was stopped continues where it was.
+    """
     from ragqa.batch import run_batch, run_of, stream_batch, write_csv
     from ragqa.questions import read_questions
 

@@ -12,7 +12,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def doctor(index: IndexOption = None, as_json: JsonOption = False) -> None:
-    """What works here, and what would be missing: versions, engines, models with their licences, index."""
+    """Say what works here and what would be missing.
+
+    Versions, engines, models with their licences, the index, switches.
+    """
     from ragqa.contract import findings_json
     from ragqa.doctor import examine
 

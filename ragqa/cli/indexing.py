@@ -65,9 +65,11 @@ def ingest(
     lock_timeout: LockTimeoutOption = 10.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring an index in line with folders and files: new, changed, renamed and vanished ones."""
-    from ingest.pipeline import IngestOptions, ingest_paths
+    """Bring the index in line with folders and files.
 
+    New, changed, renamed and vanished files are told apart; unchanged ones are not opened.
+    """
+    from ingest.pipeline import IngestOptions, ingest_paths
     from ragqa.contract import report_json
     from ragqa.terminal import report_lines
     from ragqa.wiring import default_workers, new_index_path
@@ -109,7 +111,10 @@ def list_sources(index: IndexOption = None, as_json: JsonOption = False) -> None
 
 @sources.command("text")
 def text(source: SourceArgument, index: IndexOption = None) -> None:
-    """Print a document's canonical text, no newline added: what citations' offsets count in."""
+    """Print a document's canonical text.
+
+    No newline is added: the offsets of citations count in this text.
+    """
     from ingest.index import open_index
     from ragqa.wiring import index_path
 
@@ -119,7 +124,10 @@ def text(source: SourceArgument, index: IndexOption = None) -> None:
 
 @sources.command("remove")
 def remove(source: SourceArgument, index: IndexOption = None, lock_timeout: LockTimeoutOption = 10.0) -> None:
-    """Take a source out of the index. The file stays; the next ingest of its folder brings it back."""
+    """Take a source out of the index.
+
+    The file stays; the next ingest of its folder brings it back.
+    """
     from ingest.index import remove_source
     from ragqa.wiring import index_path
 
@@ -144,7 +152,10 @@ def stats(index: IndexOption = None, as_json: JsonOption = False) -> None:
 
 @index.command("check")
 def check(index: IndexOption = None, as_json: JsonOption = False) -> None:
-    """Compare all that is stored with all that is derived; exit 7 where something does not fit."""
+    """Compare what is stored with what is derived.
+
+    Exits 7 where something does not fit.
+    """
     from ingest.index import check_index
     from ragqa.contract import check_json
     from ragqa.errors import CheckFailedError
@@ -164,7 +175,10 @@ def check(index: IndexOption = None, as_json: JsonOption = False) -> None:
 
 @index.command("repair")
 def repair(index: IndexOption = None, lock_timeout: LockTimeoutOption = 10.0) -> None:
-    """Rebuild the full text and the Chroma collection from what is stored: no parsing, no embedding."""
+    """Rebuild what is derived from what is stored.
+
+    The full text and the Chroma collection; nothing is parsed or embedded again.
+    """
     from ingest.index import repair_index
     from ragqa.wiring import index_path
 

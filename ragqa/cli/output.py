@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from ragqa.contract import Json, dumps
 
-
 LINE_SECONDS = 10.0
 
 
