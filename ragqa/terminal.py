@@ -145,4 +145,5 @@ def source_line(row: SourceRow) -> str:
     """One line of `sources list`."""
     size = f"{row.pages} pages" if row.pages else f"{row.characters or 0} characters"
     state = "" if row.status == "ok" else f"  [{row.status}: {row.code}]"
-    return f"{(row.document_id or '-' * 12)[:12]}  {one_line(row.source)}  {one_line(row.title or '')}  {size}{state}"
+    name = (row.document_id or "-" * 12)[:12]
+    return f"{name}  {one_line(row.source)}  {one_line(row.title or '')}  {size}{state}"
