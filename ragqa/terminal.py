@@ -1,4 +1,4 @@
-"""Answers for people: numbered citations, then source, page, date and quote. Everything shown passes `printable`.
+"""Answers for people: numbered citations, then source, page, date and quote, all passed through `printable`.
 
 Text of documents is put on the terminal as text alone: no control character, no markup of its own.
 """
@@ -39,7 +39,7 @@ def one_line(text: str) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that wraps for a terminal and leaves lines whole for a pipe; no markup, no guessing of colours."""
+    """A console that wraps for a terminal and leaves lines whole for a pipe; no markup, no highlighting."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
     made.soft_wrap = not made.is_terminal
     return made

@@ -17,6 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.langchain",),
     ("ragqa.retriever",),
     ("ragqa.llm",),
+    ("ragqa.gptq.finetune",),
     ("ragqa.gptq",),
     ("ragqa.llm.engine",),
     ("ragqa.prompt", "ragqa.citations", "ragqa.fusion", "ragqa.selection", "ragqa.features", "ragqa.questions"),
