@@ -1,8 +1,8 @@
 """The parts of a sentence that a paraphrase may not change: numbers, dates, units, names, negation. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -54,44 +54,39 @@ _JOINS_NAMES = frozenset(("of", "the", "de", "la", "von", "van", "and", "for", "
 _NO_NAMES = frozenset(
     map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Additionally", "Yes"))
 )
+_NEIGHBOURS = 3  # content words on each side of a fact that tell what it is a fact of
+_REACH = 6  # content words between a number and such a neighbour in the quote
 _SCOPE = 4  # content words behind a negation that it is taken to deny
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that must occur in a quote. `forms` are the words of it; `date` for dates only."""
+    """Something that must occur in a quote. `forms` are the words of it; `date` for dates only.
+
+    `neighbours` are content words beside it in the answer: one of them must stand near it in the quote, too.
+    """
 
     kind: Literal["number", "date", "unit", "name"]
     text: str
     forms: tuple[str, ...]
     date: Date | None = None
+    neighbours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one text, or several together, say. `scopes` are the words behind each negation, in order."""
+    """What a text says. `sequence` are its content words in order, `scopes` the words behind each negation."""
 
     forms: frozenset[str]
+    sequence: tuple[str, ...]
     dates: frozenset[Date]
     quantities: frozenset[tuple[str, str]]
     initials: frozenset[str]
     scopes: tuple[tuple[str, ...], ...]
 
-    def __or__(self, other: "Reading") -> "Reading":
-        return Reading(
-            self.forms | other.forms,
-            self.dates | other.dates,
-            self.quantities | other.quantities,
-            self.initials | other.initials,
-            self.scopes + other.scopes,
-        )
-
     @property
     def negated(self) -> frozenset[str]:
         return frozenset(form for scope in self.scopes for form in scope)
-
-
-NOTHING = Reading(frozenset(), frozenset(), frozenset(), frozenset(), ())
 
 
 @lru_cache(maxsize=4096)
@@ -103,6 +98,11 @@ def read(text: str) -> Reading:
     forms |= {form.removesuffix("th") for form in forms if form[0] == "#"}
     return Reading(
         frozenset(forms),
+        tuple(
+            token.form.removesuffix("th") if token.is_number else token.form
+            for token in found
+            if token.is_content
+        ),
         frozenset(date for date, _, _ in _dates(text)),
         frozenset((number.form, unit) for number, unit, _ in _quantities(found)),
         frozenset(
@@ -118,55 +118,88 @@ def facts(text: str, seen_in_lower_case: Set[str]) -> tuple[Fact, ...]:
     A capitalised first word counts as a name unless it was `seen_in_lower_case` elsewhere.
     """
     found = tokens(text)
-    result: list[tuple[int, Fact]] = []
+    result: list[tuple[int, int, Fact]] = []
     dated: set[int] = set()
     for date, start, end in _dates(text):
         dated.update(range(start, end))
-        result.append((start, Fact("date", text[start:end], (), date)))
+        result.append((start, end, Fact("date", text[start:end], (), date)))
     for token in found:
         if token.is_number and token.start not in dated:
             if token.form == "#1" and token.text.isalpha():
                 continue  # "one of them" counts nothing
-            result.append((token.start, Fact("number", token.text, (token.form,))))
+            result.append((token.start, token.end, Fact("number", token.text, (token.form,))))
     for number, unit, shown in _quantities(found):
-        result.append((number.start + 1, Fact("unit", shown, (number.form, unit))))
+        result.append((number.start, number.end, Fact("unit", shown, (number.form, unit))))
     for run in _names(found, seen_in_lower_case):
         forms = tuple(token.form for token in run if token.form not in STOP_STEMS)
         if forms and run[0].start not in dated:
-            result.append((run[0].start, Fact("name", text[run[0].start : run[-1].end], forms)))
-    return tuple(fact for _, fact in sorted(result, key=lambda item: item[0]))
+            start, end = run[0].start, run[-1].end
+            result.append((start, end, Fact("name", text[start:end], forms)))
+    result.sort(key=lambda item: item[0])
+    return tuple(replace(fact, neighbours=_neighbours(found, start, end)) for start, end, fact in result)
+
+
+def _neighbours(found: tuple[Token, ...], start: int, end: int) -> frozenset[str]:
+    """The nearest content words on both sides, numbers aside."""
+    before = [
+        token.form for token in found if token.end <= start and token.is_content and not token.is_number
+    ]
+    after = [token.form for token in found if token.start >= end and token.is_content and not token.is_number]
+    return frozenset((*before[-_NEIGHBOURS:], *after[:_NEIGHBOURS]))
 
 
 def holds(reading: Reading, fact: Fact, beside: Set[str] = frozenset()) -> bool:
-    """Whether the quotes carry the fact. Names may also stand in `beside` (words of title and heading)."""
-    if fact.date is not None:
-        return _holds_date(reading, fact.date)
+    """Whether a quote carries the fact. Names may also stand in `beside` (words of title and heading)."""
+    if fact.kind == "date":
+        return _holds_date(reading, fact.date or (None, 0, None)) and _near(reading, fact, ())
     if fact.kind == "unit":
-        return _holds_quantity(reading, *fact.forms)
+        return _holds_quantity(reading, fact.forms, beside)
     if fact.kind == "number":
-        return fact.forms[0] in reading.forms
-    words = reading.forms | beside
-    initials = "".join(form[0] for form in fact.forms)
-    if len(fact.forms) > 1 and initials in words:
+        return fact.forms[0] in reading.forms and _near(reading, fact, fact.forms)
+    if _holds_name(reading, fact.forms, beside):
         return True
-    return all(form in words or form in reading.initials or _has_variant(words, form) for form in fact.forms)
+    return _holds_name(reading, fact.forms, reading.forms) and _near(reading, fact, ())
 
 
-def contradiction(answer: Reading, quotes: Reading) -> str | None:
+def _holds_name(reading: Reading, forms: tuple[str, ...], words: Set[str]) -> bool:
+    initials = "".join(form[0] for form in forms)
+    if len(forms) > 1 and initials in words:
+        return True
+    return all(
+        form in words or (words is reading.forms and form in reading.initials) or _has_variant(words, form)
+        for form in forms
+    )
+
+
+def _near(reading: Reading, fact: Fact, forms: tuple[str, ...]) -> bool:
+    """Whether a neighbour of the fact stands within reach of `forms` in the quote, or anywhere without `forms`."""
+    if not fact.neighbours:
+        return True
+    reach = set(reading.sequence)
+    if forms:
+        wanted = forms[0].removesuffix("th")
+        places = [place for place, form in enumerate(reading.sequence) if form == wanted]
+        reach = {form for at in places for form in reading.sequence[max(0, at - _REACH) : at + _REACH + 1]}
+    return not reach.isdisjoint(fact.neighbours) or any(_has_variant(reach, form) for form in fact.neighbours)
+
+
+def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
     """The word in which an answer and its quotes say the opposite, "not" for negation; None if they do not."""
-    denied = quotes.negated
+    forms = frozenset(form for quote in quotes for form in quote.forms)
+    denied = frozenset(form for quote in quotes for form in quote.negated)
     for scope in answer.scopes:
-        shared = [form for form in scope if form in quotes.forms]
-        if (shared and not any(form in denied for form in shared)) or not quotes.scopes:
+        # The first word behind the negation is what it denies, where the quotes have it.
+        shared = [form for form in scope if form in forms][:1]
+        if not denied or (shared and shared[0] not in denied):
             return "not"
-    for scope in quotes.scopes:
-        shared = [form for form in scope if form in answer.forms]
-        if shared and scope[0] in shared and not any(form in answer.negated for form in shared):
-            return "not"
+    for quote in quotes:
+        for scope in quote.scopes:
+            if scope and scope[0] in answer.forms and scope[0] not in answer.negated:
+                return "not"
     for one, other in OPPOSITES:
         for said, opposite in ((one, other), (other, one)):
-            only_said = said in answer.forms and said not in quotes.forms
-            if only_said and opposite in quotes.forms and opposite not in answer.forms:
+            only_said = said in answer.forms and said not in forms
+            if only_said and opposite in forms and opposite not in answer.forms:
                 return said
     return None
 
@@ -216,12 +249,13 @@ def _quantities(found: tuple[Token, ...]) -> Iterator[tuple[Token, str, str]]:
             yield token, _UNITS[before.form], f"{before.text}{token.text}"
 
 
-def _holds_quantity(reading: Reading, number: str, unit: str) -> bool:
+def _holds_quantity(reading: Reading, forms: tuple[str, ...], beside: Set[str]) -> bool:
+    number, unit = forms
     if (number, unit) in reading.quantities:
         return True
-    # A table has the unit in its header: the number stands alone there, the unit elsewhere in the quote.
+    # A table has the unit in its header: the number stands alone there, the unit elsewhere.
     alone = number in reading.forms and not any(number == other for other, _ in reading.quantities)
-    return alone and any(_UNITS.get(form) == unit for form in reading.forms)
+    return alone and any(_UNITS.get(form) == unit for form in reading.forms | beside)
 
 
 def _capitalised(found: tuple[Token, ...]) -> Iterator[list[Token]]:

@@ -1,0 +1,106 @@
+"""The sentences of the packed blocks, and which of them a text repeats word for word. Pure."""
+
+import re
+from collections.abc import Sequence, Set
+from typing import NamedTuple
+
+from ingest.sentences import sentence_spans
+from ragqa.citations.words import STOP_STEMS, stem, tokens
+from ragqa.prompt.defusing import clean
+from ragqa.types import ContextBlock
+
+_PLAIN_WORD = re.compile(r"[^\W_]+")
+
+
+class Quote(NamedTuple):
+    """A sentence of the block at place `block`; `start` and `end` are offsets into the block's text."""
+
+    block: int
+    start: int
+    end: int
+    text: str
+    words: frozenset[str]
+
+
+class Library:
+    """All sentences of the blocks; those of claimed blocks come first where two read the same."""
+
+    def __init__(self, blocks: Sequence[ContextBlock], claimed: Set[str]) -> None:
+        self.claimed = {place for place, block in enumerate(blocks) if block.key in claimed}
+        self.quotes = [
+            Quote(place, start, end, block.text[start:end], plain_words(block.text[start:end]))
+            for place, block in enumerate(blocks)
+            for start, end in sentence_spans(block.text)
+        ]
+        self._texts = [block.text for block in blocks]
+        self._beginnings: dict[str, list[tuple[str, int]]] = {}
+        by_claim = sorted(
+            range(len(self.quotes)), key=lambda number: self.quotes[number].block not in self.claimed
+        )
+        for number in by_claim:
+            text = one_space(self.quotes[number].text)
+            self._beginnings.setdefault(_beginning(text, 0), []).append((text, number))
+
+    def copied(self, text: str, most: int) -> tuple[Quote, ...]:
+        """The sentences that the text is made of, white space aside; none if it is not, or of more than `most`.
+
+        Sentences that follow each other in a block count as one where there would be too many.
+        """
+        wanted = one_space(text)
+        numbers: list[int] = []
+        position = 0
+        while position < len(wanted):
+            found = self._at(wanted, position, numbers[-1] if numbers else None)
+            if found is None:
+                return ()
+            numbers.append(found[1])
+            position += len(found[0]) + 1
+        return self._quotes(numbers, most)
+
+    def _at(self, wanted: str, position: int, last: int | None) -> tuple[str, int] | None:
+        """The longest sentence at a place; of equals the one behind the last, else the first by claim."""
+        best: tuple[str, int] | None = None
+        for text, number in self._beginnings.get(_beginning(wanted, position), ()):
+            end = position + len(text)
+            fits = wanted.startswith(text, position) and (end == len(wanted) or wanted[end] == " ")
+            follows = last is not None and number == last + 1
+            if fits and (best is None or len(text) > len(best[0]) or (len(text) == len(best[0]) and follows)):
+                best = text, number
+        return best
+
+    def _quotes(self, numbers: Sequence[int], most: int) -> tuple[Quote, ...]:
+        quotes = [self.quotes[number] for number in numbers]
+        if len(quotes) <= most:
+            return tuple(dict.fromkeys(quotes))
+        runs: list[Quote] = []
+        before = -2
+        for number, quote in zip(numbers, quotes, strict=True):
+            if number == before + 1 and runs[-1].block == quote.block:
+                text = self._texts[quote.block][runs[-1].start : quote.end]
+                runs[-1] = runs[-1]._replace(end=quote.end, text=text)
+            else:
+                runs.append(quote)
+            before = number
+        return tuple(runs) if len(runs) <= most else ()
+
+
+def plain_words(text: str) -> frozenset[str]:
+    """Stems without the care of `tokens`: fast, to find candidates."""
+    if not text.isascii():
+        return frozenset(token.form for token in tokens(text)) - STOP_STEMS
+    return frozenset(map(stem, _PLAIN_WORD.findall(text))) - STOP_STEMS
+
+
+def lower_case_words(text: str) -> frozenset[str]:
+    """Stems of the words that stand in small letters somewhere in the text."""
+    return frozenset(stem(word) for word in set(_PLAIN_WORD.findall(text)) if word.islower())
+
+
+def one_space(text: str) -> str:
+    return " ".join(clean(text).split())
+
+
+def _beginning(text: str, position: int) -> str:
+    """What sentences are looked up by: their first word."""
+    end = text.find(" ", position)
+    return text[position : end if end >= 0 else len(text)]
