@@ -1,27 +1,37 @@
 """Which sentences of the blocks answer the question, and how surely. Pure but for the embedding it is handed.
 
-First form: cosine of question and sentence, the question's words weighted by rarity, and the block's score.
+Two linear models over `ragqa.features`, fitted by `benchmarks/selection.py`, whose weights and the data they
+come from are in `assets/selection.json`: one ranks the sentences, one says from the best of them whether the
+documents hold the answer.
 """
 
+import json
 import math
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.sentences import sentence_spans
+from ragqa.features import (
+    CONFIDENCE_FEATURES,
+    FEATURES,
+    Numbers,
+    Passage,
+    confidence_features,
+    features,
+    lexical_scores,
+)
 from ragqa.types import ContextBlock
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-WORD = re.compile(r"\w+")
 # Embedding is most of the cost of an answer: 64 sentences are about 1,900 tokens, 0.8 s of one CPU. The rest
 # is left out by shared words and block.
 EMBEDDED_SENTENCES = 64
 ANSWER_SENTENCES = 3
-THRESHOLD = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +47,122 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The sentences that answer, best first, and the confidence in [0, 1] that they do."""
+    """The sentences that answer, best first; the confidence in [0, 1] that the documents hold the answer."""
 
     sentences: tuple[Candidate, ...]
     confidence: float
     refuses: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A linear model of standardised features: `weights · (x - mean) / deviation + bias`."""
+
+    mean: Numbers
+    deviation: Numbers
+    weights: Numbers
+    bias: float
+
+    def __call__(self, rows: Numbers) -> Numbers:
+        """A score for each row, shape (n, features) -> (n,)."""
+        scores: Numbers = ((rows - self.mean) / self.deviation) @ self.weights + self.bias
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Both models, and what a threshold means: `margin` in scores, `threshold` in confidence."""
+
+    ranking: Linear
+    confidence: Linear
+    margin: float
+    threshold: float
+
+
 def select(question: str, blocks: Sequence[ContextBlock], embed: Embed) -> Selection:
-    """At most three sentences that answer the question; refuses below the threshold."""
-    candidates = sentences_of(blocks)
-    if not candidates:
+    """At most three sentences that answer the question, best first; refuses below the threshold."""
+    model = load_model()
+    ranked, rows, scores = rank(question, blocks, embed, model)
+    if not ranked:
         return Selection((), 0.0, True)
-    lexical = overlaps(question, [candidate.text for candidate in candidates])
-    best_block = max(block.score for block in blocks)
-    prior = [0.15 * (candidate.block.score - best_block) for candidate in candidates]
-    order = sorted(range(len(candidates)), key=lambda row: (-(lexical[row] + prior[row]), row))
-    kept = order[:EMBEDDED_SENTENCES]
-    vectors = embed([question, *(candidates[row].text for row in kept)])
-    cosines = vectors[1:] @ vectors[0]
-    scored = [
-        (0.6 * float(cosine) + 0.4 * lexical[row] + prior[row], row) for cosine, row in zip(cosines, kept, strict=True)
+    logit = float(model.confidence(confidence_features(question, rows, scores)[None, :])[0])
+    confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+    best = ranked[0].score
+    chosen = tuple(one for one in ranked[:ANSWER_SENTENCES] if one.score >= best - model.margin)
+    return Selection(chosen, confidence, confidence < model.threshold)
+
+
+def rank(
+    question: str, blocks: Sequence[ContextBlock], embed: Embed, model: Model
+) -> tuple[list[Candidate], Numbers, Numbers]:
+    """The sentences of the blocks, best first, with features (n, features) and scores (n,) in that order."""
+    candidates, rows = candidate_features(question, blocks, embed)
+    if not candidates:
+        return [], rows, np.zeros(0)
+    scores = model.ranking(rows)
+    order = np.argsort(-scores, kind="stable")
+    ranked = [
+        Candidate(one.block, one.start, one.end, one.text, float(scores[row]))
+        for row in order
+        for one in (candidates[row],)
     ]
-    scored.sort(key=lambda pair: (-pair[0], pair[1]))
-    top = scored[0][0]
-    chosen = [candidates[row] for score, row in scored[:ANSWER_SENTENCES] if score >= 0.85 * top]
-    confidence = 1 / (1 + math.exp(-10 * (top - THRESHOLD)))
-    return Selection(tuple(chosen), confidence, confidence < 0.5)
+    return ranked, rows[order], scores[order]
 
 
-def sentences_of(blocks: Sequence[ContextBlock]) -> list[Candidate]:
-    """Every sentence of every block, in order."""
+def candidate_features(
+    question: str, blocks: Sequence[ContextBlock], embed: Embed
+) -> tuple[list[Candidate], Numbers]:
+    """Every sentence of the blocks in order, and its features, shape (n, len(FEATURES))."""
+    found = [(block, sentences_of(block)) for block in blocks]
+    found = sorted(((b, s) for b, s in found if s), key=lambda pair: -pair[0].score)
+    passages = [
+        Passage(tuple(one.text for one in sentences), " ".join((block.title, *block.section)), block.score)
+        for block, sentences in found
+    ]
+    cosines = similarities(question, passages, embed)
+    return [one for _, sentences in found for one in sentences], features(question, passages, cosines)
+
+
+def similarities(question: str, passages: Sequence[Passage], embed: Embed) -> list[list[float]]:
+    """Cosine of the question and each sentence; NaN for those too far down to be worth embedding."""
+    lexical = lexical_scores(question, passages)
+    best = max((passage.score for passage in passages), default=0.0)
+    worth = [
+        (-(words + 0.15 * (passage.score - best)), place, number)
+        for place, passage in enumerate(passages)
+        for number, words in enumerate(lexical[place])
+    ]
+    kept = [(place, number) for _, place, number in sorted(worth)[:EMBEDDED_SENTENCES]]
+    cosines = [[math.nan] * len(passage.sentences) for passage in passages]
+    if kept:
+        vectors = embed([question, *(passages[place].sentences[number] for place, number in kept)])
+        for (place, number), cosine in zip(kept, vectors[1:] @ vectors[0], strict=True):
+            cosines[place][number] = float(cosine)
+    return cosines
+
+
+def sentences_of(block: ContextBlock) -> list[Candidate]:
+    """The sentences of a block, in order."""
     return [
         Candidate(block, block.start + start, block.start + end, block.text[start:end])
-        for block in blocks
         for start, end in sentence_spans(block.text)
     ]
 
 
-def overlaps(question: str, texts: Sequence[str]) -> list[float]:
-    """For each text the share of the question's words it holds, rare words counting more (idf over the texts)."""
-    words = [frozenset(WORD.findall(text.lower())) for text in texts]
-    frequency = Counter(word for text in words for word in text)
-    wanted = {word: math.log((len(texts) + 1) / (frequency[word] + 0.5)) for word in WORD.findall(question.lower())}
-    total = sum(wanted.values()) or 1.0
-    return [sum(weight for word, weight in wanted.items() if word in text) / total for text in words]
+@cache
+def load_model() -> Model:
+    """The fitted models, read once."""
+    text = (resources.files("ragqa") / "assets" / "selection.json").read_text(encoding="utf-8")
+    record = json.loads(text)
+    return Model(
+        linear(record["ranking"], FEATURES),
+        linear(record["confidence"], CONFIDENCE_FEATURES),
+        float(record["margin"]),
+        float(record["threshold"]),
+    )
+
+
+def linear(record: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[str]) -> Linear:
+    """The model of a JSON record: mean, deviation and weight by feature, and a bias."""
+    columns = np.asarray([record["features"][name] for name in names], dtype=np.float64)
+    return Linear(columns[:, 0], columns[:, 1], columns[:, 2], float(record["bias"]))  # type: ignore[arg-type]

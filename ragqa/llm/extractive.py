@@ -41,13 +41,11 @@ class ExtractiveEngine:
 
 
 def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str:
-    """The sentences in reading order, then the metadata lines of their blocks, best first."""
-    order = {block.key: number for number, block in enumerate(blocks)}
-    shown = sorted(sentences, key=lambda sentence: (order[sentence.block.key], sentence.start))
-    keys = dict.fromkeys(sentence.block.key for sentence in shown)
+    """The sentences, the one that answers best first, then the metadata lines of their blocks, best first."""
+    keys = {sentence.block.key for sentence in sentences}
     sources = [lines(block) for block in blocks if block.key in keys]
     return (
-        " ".join(" ".join(sentence.text.split()) for sentence in shown) + "\nSource:\n" + "\n\n".join(sources)
+        " ".join(" ".join(sentence.text.split()) for sentence in sentences) + "\nSource:\n" + "\n\n".join(sources)
     )
 
 
