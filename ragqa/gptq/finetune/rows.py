@@ -1,0 +1,180 @@
+"""Training rows: several questions over one shared context, and windows of plain text. Knows no model, no torch.
+
+A row is one sequence. Segment 0 is read by all; each question is a segment of its own, which sees segment 0 and
+itself, at the positions it would have alone. So a row gives the same losses as its questions one by one, and the
+context is computed once.
+"""
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ragqa.errors import CheckpointError
+from ragqa.prompt import write
+from ragqa.types import REFUSAL
+
+DECISION_WEIGHT = 3.0
+"""Loss weight of the tokens that decide between refusing and answering, which few tokens of a target do."""
+
+DECISION_TOKENS = 2
+"""`The documents`: answers begin with `The` too, so the first token alone does not tell."""
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An instruction over a group's blocks and the reply to learn."""
+
+    instruction: str
+    target: str
+    answerable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Blocks (metadata lines and text) and the questions asked of them."""
+
+    blocks: tuple[tuple[tuple[tuple[str, str], ...], str], ...]
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Token ids with position, segment and loss weight of each (the weight is of predicting that token)."""
+
+    ids: Ids
+    positions: Ids
+    segments: Ids
+    weights: tuple[float, ...]
+
+    @property
+    def weight(self) -> float:
+        """Total loss weight."""
+        return sum(self.weights)
+
+
+def read_groups(path: Path) -> tuple[Group, ...]:
+    """The groups of a JSONL file of examples. Raises CheckpointError naming the line that does not parse."""
+    groups = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            groups.append(_group(json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}:{number} is no training example: {error!r}") from error
+    return tuple(groups)
+
+
+def _group(record: dict[str, Any]) -> Group:
+    blocks = tuple(
+        (tuple((str(key), str(value)) for key, value in block["metadata"]), str(block["text"]))
+        for block in record["blocks"]
+    )
+    questions = tuple(
+        Question(str(asked["instruction"]), str(asked["target"]), bool(asked["answerable"]))
+        for asked in record["questions"]
+    )
+    return Group(blocks, questions)
+
+
+class ChatEncoder:
+    """Message to ids in the chat form the model was tuned with: ChatML, no system message.
+
+    Text is encoded with special tokens switched off; control ids stand only where the form has them.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        start, end = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>"))
+        if None in (start, end):
+            raise CheckpointError("the tokenizer has no <|im_start|> and <|im_end|>; only ChatML models are tuned")
+        self._start, self.end = int(start), int(end)
+
+    def prompt(self, message: str) -> Ids:
+        """The ids of a message up to where the reply begins."""
+        turn = self.text("user\n" + message)
+        return (self._start, *turn, self.end, *self.text("\n"), self._start, *self.text("assistant\n"))
+
+    def text(self, text: str) -> Ids:
+        """Plain ids."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def question_row(group: Group, encoder: ChatEncoder) -> Row:
+    """The group as one row: what all its prompts begin with is shared."""
+    prompts = [encoder.prompt(write(group.blocks, asked.instruction)) for asked in group.questions]
+    replies = [(*encoder.text(asked.target), encoder.end) for asked in group.questions]
+    shared = _common_prefix(prompts) if len(prompts) > 1 else 0
+    segments = [
+        _segment(prompt[shared:], reply, asked.answerable)
+        for prompt, reply, asked in zip(prompts, replies, group.questions, strict=True)
+    ]
+    return _row(prompts[0][:shared], segments)
+
+
+def probe_row(group: Group, encoder: ChatEncoder) -> Row:
+    """The group with the refusal as every reply: weights stand on the deciding tokens alone."""
+    asked = tuple(Question(question.instruction, REFUSAL, False) for question in group.questions)
+    row = question_row(Group(group.blocks, asked), encoder)
+    return Row(row.ids, row.positions, row.segments, tuple(float(w > 1) for w in row.weights))
+
+
+def text_rows(texts: Iterable[str], encoder: ChatEncoder, window: int) -> tuple[Row, ...]:
+    """The texts one after another, cut into windows of exactly `window` tokens; the rest is left out."""
+    stream: list[int] = []
+    for text in texts:
+        stream += [*encoder.text(text), encoder.end]
+    weights = (0.0, *[1.0] * (window - 1))
+    plain = (0,) * window
+    return tuple(
+        Row(tuple(stream[start : start + window]), tuple(range(window)), plain, weights)
+        for start in range(0, len(stream) - window + 1, window)
+    )
+
+
+def plan(rows: Sequence[Row], rows_per_step: int, epoch: int, seed: int) -> tuple[tuple[int, ...], ...]:
+    """Which rows each step of an epoch takes; a step's rows are of about one length, so no process waits.
+
+    The first epoch leans towards short rows at its start. Rows beyond whole steps are left to another epoch.
+    """
+    random_ = random.Random(f"{seed}/{epoch}")  # noqa: S311 (an order, no secret)
+    by_length = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
+    lean = 0.5 if epoch == 0 else 0.0
+    keys = {number: lean * rank / len(rows) + random_.random() for rank, number in enumerate(by_length)}
+    order = sorted(by_length, key=keys.__getitem__)
+    steps: list[tuple[int, ...]] = []
+    pool = rows_per_step * 8
+    for start in range(0, len(order), pool):
+        part = sorted(order[start : start + pool], key=lambda number: len(rows[number].ids))
+        whole = len(part) // rows_per_step * rows_per_step
+        chosen = [tuple(part[at : at + rows_per_step]) for at in range(0, whole, rows_per_step)]
+        random_.shuffle(chosen)
+        steps += chosen
+    return tuple(steps)
+
+
+def _segment(prompt: Ids, reply: Ids, answerable: bool) -> tuple[Ids, tuple[float, ...]]:
+    deciding = 1 if answerable else DECISION_TOKENS
+    weights = [DECISION_WEIGHT] * deciding + [1.0] * (len(reply) - deciding)
+    return (*prompt, *reply), (*[0.0] * len(prompt), *weights)
+
+
+def _row(shared: Ids, segments: Sequence[tuple[Ids, tuple[float, ...]]]) -> Row:
+    ids, positions = list(shared), list(range(len(shared)))
+    numbers, weights = [0] * len(shared), [0.0] * len(shared)
+    for number, (own, own_weights) in enumerate(segments, 1):
+        ids += own
+        positions += range(len(shared), len(shared) + len(own))
+        numbers += [number] * len(own)
+        weights += own_weights
+    return Row(tuple(ids), tuple(positions), tuple(numbers), tuple(weights))
+
+
+def _common_prefix(prompts: Sequence[Ids]) -> int:
+    for place, ids in enumerate(zip(*prompts, strict=False)):
+        if len(set(ids)) > 1:
+            return place
+    return min(map(len, prompts)) - 1

@@ -1,0 +1,221 @@
+"""A tuning run: stage 1 on long text, stage 2 on examples, resumable at any moment. CPU and CUDA by one code."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from ragqa.errors import CheckpointError
+from ragqa.gptq.finetune.base import load_base
+from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, write_adapter
+from ragqa.gptq.finetune.loss import backward
+from ragqa.gptq.finetune.options import (
+    FinetuneOptions,
+    FinetuneReport,
+    Progress,
+    Stage,
+    StageName,
+    Step,
+    Validation,
+    ignore_progress,
+)
+from ragqa.gptq.finetune.processes import Team, team
+from ragqa.gptq.finetune.rows import ChatEncoder, Group, Row, plan, question_row, read_groups, text_rows
+from ragqa.gptq.finetune.state import Position, resume, save
+from ragqa.gptq.finetune.validation import validate
+from ragqa.gptq.model import default_dtype
+
+MAXIMUM_GRADIENT = 1.0
+WRAPPER = "chatml"
+LOG = "progress.jsonl"
+
+
+@dataclass(slots=True)
+class _Session:
+    """The live objects of one process."""
+
+    options: FinetuneOptions
+    team: Team
+    model: Any
+    encoder: ChatEncoder
+    optimizer: torch.optim.AdamW
+    device: torch.device
+    dtype: torch.dtype
+    progress: Progress
+    position: Position
+    held_out: tuple[Group, ...] = ()
+    started: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+    tokens: int = 0
+    loss: float = math.nan
+    validations: list[Validation] = field(default_factory=list)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def tell(self, event: Step | Validation) -> None:
+        """Report and log, on the leading process."""
+        if not self.team.leads:
+            return
+        if isinstance(event, Validation):
+            self.validations.append(event)
+        with (self.options.out / LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(asdict(event)) + "\n")
+        self.progress(event)
+
+
+def finetune(options: FinetuneOptions, progress: Progress = ignore_progress) -> FinetuneReport:
+    """Run both stages, from where `options.out` stands, and write the adapter to `out/adapter`.
+
+    `progress` is called after each step and each validation. Raises CheckpointError for a base, example file or
+    checkpoint that does not fit.
+    """
+    if options.processes > 1 and _device(options).type != "cpu":
+        raise CheckpointError("several processes are for the CPU; use one on CUDA")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with team(options, _work) as members:
+        return _work(options, members, progress)
+
+
+def _work(options: FinetuneOptions, members: Team, progress: Progress = ignore_progress) -> FinetuneReport:
+    session = _open(options, members, progress)
+    if session.position.stage == "long":
+        _run_long(session)
+        if options.examples is not None:
+            session.position = session.position.in_answers()
+            session.optimizer.state.clear()
+    if session.position.stage == "answers":
+        _run_answers(session)
+    return _close(session)
+
+
+def _open(options: FinetuneOptions, members: Team, progress: Progress) -> _Session:
+    device = _device(options)
+    if device.type == "cpu":
+        torch.set_num_threads(options.threads)
+    model, tokenizer = load_base(options.base, options.factor)
+    add_adapter(model, options.rank, options.alpha, options.seed)
+    dtype = _dtype(options, device)
+    model.to(device).train()
+    parameters = list(adapter_tensors(model).values())
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
+    position = resume(options, model, optimizer)
+    encoder = ChatEncoder(tokenizer)
+    held_out = read_groups(options.validation) if options.validation else ()
+    return _Session(
+        options, members, model, encoder, optimizer, device, dtype, progress, position, held_out
+    )
+
+
+def _run_long(session: _Session) -> None:
+    options = session.options
+    if options.long.steps <= session.position.step or not options.texts:
+        return
+    texts = [path.read_text(encoding="utf-8") for path in options.texts]
+    rows = text_rows(texts, session.encoder, options.window)
+    _run_stage(session, "long", options.long, rows)
+
+
+def _run_answers(session: _Session) -> None:
+    options = session.options
+    if options.examples is None:
+        raise CheckpointError(f"{options.out} stands in the second stage; name the examples to go on with")
+    rows = tuple(question_row(group, session.encoder) for group in read_groups(options.examples))
+    _run_stage(session, "answers", options.answers, rows)
+
+
+def _run_stage(session: _Session, name: StageName, stage: Stage, rows: Sequence[Row]) -> None:
+    if len(rows) < stage.rows:
+        raise CheckpointError(f"stage {name} has {len(rows)} rows of data; one step takes {stage.rows}")
+    began, seen = time.monotonic(), 0
+    first = session.position.step
+    order: tuple[tuple[int, ...], ...] = ()
+    for step in range(first, stage.steps):
+        epoch, place = divmod(step, len(rows) // stage.rows)
+        if not order or place == 0:
+            order = plan(rows, stage.rows, epoch, session.options.seed)
+        chosen = [rows[number] for number in order[place]]
+        loss = _step(session, stage, chosen)
+        seen += sum(len(row.ids) for row in chosen)
+        seconds = time.monotonic() - began
+        left = seconds / (step + 1 - first) * (stage.steps - step - 1)
+        session.tell(Step(name, step + 1, stage.steps, loss, seen, seen / seconds, left))
+        _after_step(session, name, stage)
+    session.tokens += seen
+
+
+def _step(session: _Session, stage: Stage, rows: Sequence[Row]) -> float:
+    """One optimizer step; returns the mean loss of the step's rows."""
+    total = sum(row.weight for row in rows)
+    parameters = list(adapter_tensors(session.model).values())
+    session.optimizer.zero_grad(set_to_none=True)
+    loss = 0.0
+    for number in session.team.mine(range(len(rows))):
+        with session.autocast():
+            loss += backward(session.model, rows[number], total, session.device)
+    session.team.add_gradients(parameters)
+    torch.nn.utils.clip_grad_norm_(parameters, MAXIMUM_GRADIENT)
+    for group in session.optimizer.param_groups:
+        group["lr"] = learning_rate(stage, session.position.step)
+    session.optimizer.step()
+    session.position = session.position.after_step()
+    session.loss = float(session.team.add(torch.tensor(loss))) / total
+    return session.loss
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Up over `warmup` steps, level, then down to zero over the last `decay` steps. `step` counts from 0."""
+    up = min(1.0, (step + 1) / max(stage.warmup, 1))
+    down = min(1.0, (stage.steps - step) / max(stage.decay, 1))
+    return stage.rate * min(up, down)
+
+
+def _after_step(session: _Session, name: StageName, stage: Stage) -> None:
+    options, step = session.options, session.position.step
+    last = step == stage.steps
+    due = time.monotonic() - session.saved >= options.save_seconds
+    if session.team.leads and (due or last):
+        save(options, session.model, session.optimizer, session.position)
+        session.saved = time.monotonic()
+    if name == "answers" and session.held_out and (last or step % options.validate_every == 0):
+        rows = session.held_out
+        with session.autocast():
+            session.tell(validate(session.model, rows, session.encoder, session.team, session.device, step))
+
+
+def _close(session: _Session) -> FinetuneReport:
+    options, position = session.options, session.position
+    adapter = options.out / "adapter"
+    if session.team.leads:
+        facts = {"factor": options.factor, "wrapper": WRAPPER, **asdict(position)}
+        write_adapter(adapter, session.model, facts)
+    answers = position.step if position.stage == "answers" else 0
+    return FinetuneReport(
+        adapter,
+        position.long_done if answers else position.step,
+        answers,
+        session.tokens,
+        time.monotonic() - session.started,
+        session.loss,
+        tuple(session.validations),
+    )
+
+
+def _device(options: FinetuneOptions) -> torch.device:
+    if options.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(options.device)
+
+
+def _dtype(options: FinetuneOptions, device: torch.device) -> torch.dtype:
+    """bf16 where the machine multiplies it (measured on AVX2 alone: 15 times slower than fp32), else fp32."""
+    if options.precision != "auto":
+        return torch.bfloat16 if options.precision == "bfloat16" else torch.float32
+    return torch.float32 if default_dtype(device.type) == torch.float32 else torch.bfloat16
