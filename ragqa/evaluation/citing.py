@@ -49,9 +49,7 @@ def citation_precision(citations: Sequence[Place], evidence: Mapping[str, Sequen
     return sum(is_right(place, evidence) for place in citations) / max(1, len(citations))
 
 
-def citation_recall(
-    sentences: Sequence[Sequence[Place]], evidence: Mapping[str, Sequence[Span]]
-) -> float:
+def citation_recall(sentences: Sequence[Sequence[Place]], evidence: Mapping[str, Sequence[Span]]) -> float:
     """The share of an answer's sentences with a right citation; 0 for an answer without sentences."""
     carried = sum(any(is_right(place, evidence) for place in places) for places in sentences)
     return carried / max(1, len(sentences))

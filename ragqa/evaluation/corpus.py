@@ -20,9 +20,15 @@ def write_corpus(question_set: QuestionSet, folder: Path) -> dict[str, str]:
     for number, document in enumerate(question_set.documents, start=1):
         # Ids may hold any character; a number is a safe name on every file system.
         name = f"{number:06}.html"
-        (folder / name).write_text(page(document), encoding="utf-8", errors="replace")
+        write_if_new(folder / name, page(document).encode("utf-8", "replace"))
         places[name] = document.id
     return places
+
+
+def write_if_new(file: Path, data: bytes) -> None:
+    """Leave a file that holds these bytes alone, so that ingest finds it unchanged."""
+    if not file.is_file() or file.read_bytes() != data:
+        file.write_bytes(data)
 
 
 def copy_files(files: Sequence[Path], folder: Path) -> dict[str, str]:

@@ -28,8 +28,9 @@ def html_page(report: EvalReport, comparisons: Sequence[Comparison] = ()) -> str
     if report.trade_off:
         points = [(point.over_refusal, point.refusal_recall) for point in report.trade_off]
         parts.append(
-            curve("Refusal trade-off", "answerable questions refused", "unanswerable questions refused",
-            points)
+            curve(
+                "Refusal trade-off", "answerable questions refused", "unanswerable questions refused", points
+            )
         )
     if report.positions:
         parts.append(bars("Gold evidence cited, by the place of its block in the prompt", report.positions))

@@ -44,9 +44,8 @@ def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str
     """The sentences, the one that answers best first, then the metadata lines of their blocks, best first."""
     keys = {sentence.block.key for sentence in sentences}
     sources = [lines(block) for block in blocks if block.key in keys]
-    return (
-        " ".join(" ".join(sentence.text.split()) for sentence in sentences) + "\nSource:\n" + "\n\n".join(sources)
-    )
+    text = " ".join(" ".join(sentence.text.split()) for sentence in sentences)
+    return text + "\nSource:\n" + "\n\n".join(sources)
 
 
 def lines(block: ContextBlock) -> str:

@@ -1,0 +1,90 @@
+"""A folder with a question set in, its figures out: ingests the documents, asks the questions, reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from zlib import crc32
+
+from ingest.embed import Embedder, load_embedder
+from ingest.index import open_index
+from ingest.pipeline import IngestOptions, Tools, ingest_paths
+from ragqa.answering import Answerer
+from ragqa.errors import QuestionFileError
+from ragqa.evaluation.corpus import write_corpus
+from ragqa.evaluation.question_set import Question, QuestionSet
+from ragqa.evaluation.report import EvalReport, report_of
+from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion
+from ragqa.settings import AnswerSettings, RetrievalSettings
+from ragqa.wiring import EngineChoice, build_engine
+
+
+@dataclass(frozen=True, slots=True)
+class EvalOptions:
+    """What is measured. `engine` None measures retrieval alone; `part` is `all`, or the `even` or `odd` half.
+
+    Halves are by question id (`questions_of`), the same in every run: choose on one, report on the other.
+    """
+
+    engine: EngineChoice | None = None
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    answering: AnswerSettings = field(default_factory=AnswerSettings)
+    gold_removed: bool = False
+    part: str = "all"
+    limit: int | None = None
+
+
+def ignore_progress(_done: int, _total: int) -> None:
+    """Progress for nobody."""
+
+
+def build_index(
+    question_set: QuestionSet, folder: Path, workers: int = 1, tools: Tools | None = None
+) -> tuple[Path, Mapping[str, str]]:
+    """The index of a set's documents under `folder`, and the set's id by source. Made once, then kept.
+
+    Raises QuestionFileError where a document of the set could not be ingested.
+    """
+    places = write_corpus(question_set, folder / "documents")
+    index = folder / ".ragqa"
+    report = ingest_paths([folder / "documents"], index, IngestOptions(workers=workers), tools=tools)
+    if report.failed:
+        first = report.failed[0]
+        raise QuestionFileError(f"{question_set.name}: {first.source} could not be ingested: {first.message}")
+    return index, places
+
+
+def measure(
+    name: str,
+    questions: tuple[Question, ...],
+    index_path: Path,
+    places: Mapping[str, str],
+    options: EvalOptions = EvalOptions(),
+    on_question: OnQuestion = ignore_progress,
+    embedder: Embedder | None = None,
+) -> EvalReport:
+    """The figures of these questions on an index. `places` maps its sources to the ids the questions use;
+    where both are the same it is empty.
+    """
+    with open_index(index_path) as index:
+        embedder = embedder or load_embedder(index.settings.embedder)
+        retriever = BlindRetriever(index, embedder, options.retrieval)
+        answerer = None
+        if options.engine is not None:
+            answerer = Answerer(retriever, build_engine(options.engine, embedder), options.answering)
+        asking = Asking(retriever, answerer, places)
+        chosen = questions_of(questions, options.part)[: options.limit]
+        outcomes = asking.ask_all(chosen, gold_removed=options.gold_removed, on_question=on_question)
+        engine, model = (answerer.engine.name, answerer.engine.model) if answerer else ("", "")
+    return report_of(name, engine, model, outcomes)
+
+
+def questions_of(questions: tuple[Question, ...], part: str) -> tuple[Question, ...]:
+    """All questions, or the half that `part` (`even` or `odd`) names by the CRC-32 of their ids."""
+    if part == "all":
+        return questions
+    return tuple(one for one in questions if half_of(one.id) == part)
+
+
+def half_of(question_id: str) -> str:
+    """`even` or `odd`."""
+    return ("even", "odd")[crc32(question_id.encode("utf-8", "replace")) % 2]
