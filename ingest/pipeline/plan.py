@@ -178,9 +178,10 @@ def _settle(plan: Plan, todo: Iterable[Work], known: Sequence[KnownFile], versio
 
 def _choose_twin(twins: Sequence[KnownFile], work: Work, used: set[int]) -> KnownFile | None:
     """A known file with these bytes whose outcome is also this file's; vanished ones stand first."""
+    names = {_stem(twin.name) for twin in twins} - {_stem(work.name)}
     for twin in twins:
-        titled_by_name = twin.title == _stem(twin.name) and twin.title != _stem(work.name)
-        if twin.id not in used and not titled_by_name:
+        # Not where the document's title is the name of a file: under another name it may be another title.
+        if twin.id not in used and twin.title not in names:
             return twin
     return None
 

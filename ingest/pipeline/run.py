@@ -104,6 +104,7 @@ class Ingest:
         self._progress = progress
         self._tools = tools
         self._embedder: Embedder | None = None
+        self._hashed = 0
         self._counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "renamed"), 0)
         self._seconds = dict.fromkeys(("look", "read", "embed", "write", "vectors", "total"), 0.0)
 
@@ -168,7 +169,7 @@ class Ingest:
         return roots, scans, plan
 
     def _hash(self, file: FoundFile) -> str | None:
-        self._hashed = getattr(self, "_hashed", 0) + 1
+        self._hashed += 1
         self._progress("compared", self._hashed, None)
         return hash_file(file)
 
@@ -322,18 +323,18 @@ class Ingest:
 
     def _count(self, work: Work, sources: Sequence[SourceRecord], *, renamed: bool = False) -> None:
         if any(isinstance(source.outcome, str) for source in sources):
-            self._counts["renamed" if renamed else "changed" if work.known else "added"] += 1
+            self._counts["renamed" if renamed else kind_of(work)] += 1
 
     def _count_plan(self, plan: Plan) -> None:
         """What a real run would count if every file could be read."""
         same = sum(1 for file, _ in (*plan.unchanged, *plan.touched) if file.status == "ok")
         works = [*plan.parse, *(work for work, _ in plan.copies)]
         works += [work for work, twin in plan.links if twin.id not in plan.renamed]
-        changed = sum(1 for work in works if work.known)
+        kinds = [kind_of(work) for work in works]
         self._counts.update(
-            added=len(works) - changed,
-            changed=changed,
-            unchanged=same,
+            added=kinds.count("added"),
+            changed=kinds.count("changed"),
+            unchanged=same + kinds.count("unchanged"),
             removed=len(plan.removed),
             renamed=len(plan.renamed),
         )
@@ -388,6 +389,13 @@ class Ingest:
             yield
         finally:
             self._seconds[stage] += time.perf_counter() - started
+
+
+def kind_of(work: Work) -> str:
+    """What became of a file, as the report counts it. One that is only read again has not changed."""
+    if work.known is None:
+        return "added"
+    return "unchanged" if work.known.status == "ok" and work.known.sha256 == work.sha256 else "changed"
 
 
 def trusted_time(file: FoundFile) -> int:
