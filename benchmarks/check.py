@@ -136,7 +136,7 @@ def measure(questions: list[dict], documents: dict[str, dict], *, show: int = 0)
 
 
 def speed(documents: dict[str, dict]) -> float:
-    """CPU milliseconds for 12 blocks of about 1,000 tokens and an answer of five sentences, nothing cached."""
+    """CPU milliseconds for 12 blocks of about 1,000 tokens and five sentences, nothing cached."""
     texts = "\n".join(document["text"] for document in documents.values())
     names = [f"{n}.md" for n in range(12)]
     made = [

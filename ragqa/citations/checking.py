@@ -25,15 +25,22 @@ _CANDIDATES = 16  # sentences looked at closely for each sentence of the answer,
 _WORTH_A_QUOTE = 0.08  # what a further quote must add
 
 _NO_CLAIM = re.compile(
-    r"(?:hello|hi|hey|sure|certainly|of course|thank(?:s| you)|you'?re welcome|i hope|let me know|here (?:is|are)|"
-    r"please (?:note|let|feel)|if you (?:have|need)|feel free|in (?:summary|conclusion)|answer:?$|okay|great)\b.*",
+    r"(?:hello|hi|hey|sure|certainly|of course|thank(?:s| you)|you'?re welcome|i hope|let me know|"
+    r"here (?:is|are)|please (?:note|let|feel)|if you (?:have|need)|feel free|"
+    r"in (?:summary|conclusion)|answer:?$|okay|great)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
 # Words that speak of the documents, not of what they say.
-_ABOUT_WORDS = "context document provided according answer information based following source text passage given question states"
+_ABOUT_WORDS = (
+    "context document provided according answer information based following source text passage given "
+    "question states"
+)
 _ABOUT = frozenset(map(stem, _ABOUT_WORDS.split()))
 _KIND_OF_ANSWER = re.compile(
     r"\b(?:what|which|how (?:many|much))\s+(?!is|are|was|were|do|does|did|has|have)\w+", re.IGNORECASE
+)
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|may|can|cannot|must|will|has|have|had|does?|did)\b|n['’]t\b", re.IGNORECASE
 )
 _PLAIN_WORD = re.compile(r"[^\W_]+")
 
@@ -122,7 +129,8 @@ class _Evidence:
         said = {token.form for token in content} - _ABOUT
         if _claims_nothing(text, said):
             return _Finding("no_claim", (), (), 0.0)
-        full = len(said) > 1 and not said.isdisjoint(self.asked)  # says itself what it is about
+        # A sentence says itself what it is about: it shares a word with the question, or has a verb.
+        full = len(said) > 1 and (not said.isdisjoint(self.asked) or bool(_VERB.search(text)))
         needs = self._needs(text, said, shortly=first and len(content) <= SHORT and not full)
         ours = self._best(needs, [quote for quote in self.quotes if quote.block in self.claimed])
         if ours.verdict == "supported":

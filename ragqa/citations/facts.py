@@ -1,59 +1,26 @@
 """The parts of a sentence that a paraphrase may not change: numbers, dates, units, names, negation. Pure."""
 
-import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
-from ragqa.citations.words import NEGATIONS, STOP_STEMS, Token, number_form, stem, tokens
-
-Date = tuple[int | None, int, int | None]
-"""Year, month, day; None where it is not said."""
-
-_MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
-_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), 1)}
-_MONTH = (
-    r"(?P<month>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:uary|ruary|ch|il|e|y|ust|tember|ober|ember|t)?)"
-    r"\b\.?"
-)
-_DAY = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th)?"
-_DATES = (
-    re.compile(r"(?<!\d)(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})(?!\d)"),
-    re.compile(rf"{_DAY}(?: of)? {_MONTH}(?: ?,? ?(?P<year>\d{{4}})(?!\d))?"),
-    re.compile(rf"\b{_MONTH} {_DAY}(?!\d)(?: ?,? ?(?P<year>\d{{4}})(?!\d))?"),
-    re.compile(rf"\b{_MONTH} ?,?(?: of)? ?(?P<year>\d{{4}})(?!\d)"),
-)
-
-_UNIT_NAMES = {
-    "percent": "percent percentage", "dollar": "dollar usd", "euro": "euro eur",
-    "pound": "pound gbp",
-    "metre": "metre meter m", "kilometre": "kilometre kilometer km", "centimetre": "centimetre centimeter cm",
-    "millimetre": "millimetre millimeter mm", "mile": "mile mi", "foot": "foot feet ft", "inch": "inch inches",
-    "yard": "yard yd", "gram": "gram gramme", "kilogram": "kilogram kilo kg", "milligram": "milligram mg",
-    "tonne": "tonne ton", "litre": "litre liter", "millilitre": "millilitre milliliter ml",
-    "second": "second sec",
-    "minute": "minute min", "hour": "hour hr", "day": "day", "week": "week", "month": "month", "year": "year",
-    "decade": "decade", "century": "century", "degree": "degree", "celsius": "celsius",
-    "fahrenheit": "fahrenheit",
-    "watt": "watt", "kilowatt": "kilowatt kw", "volt": "volt", "byte": "byte", "megabyte": "megabyte mb",
-    "gigabyte": "gigabyte gb", "acre": "acre", "hectare": "hectare ha", "yen": "yen", "hertz": "hertz hz",
-}  # fmt: skip
-_UNITS = {stem(word): unit for unit, words in _UNIT_NAMES.items() for word in words.split()}
+from ragqa.citations.measures import UNITS, Date, date_occurs, dates, quantities
+from ragqa.citations.words import NEGATIONS, STOP_STEMS, Token, stem, tokens
 
 _OPPOSITE_PAIRS = (
     "more less, increase decrease, rise fall, above below, before after, minimum maximum, first last, "
-    "allow forbid, allow prohibit, permit prohibit, higher lower, north south, east west, accept reject, include exclude, "
+    "allow forbid, allow prohibit, permit prohibit, higher lower, north south, east west, "
+    "accept reject, include exclude, "
     "win lose, won lost, male female, husband wife, mother father, brother sister, son daughter, start end, "
     "begin end, open close, legal illegal, mandatory optional, internal external, buy sell, earlier later"
 )
 OPPOSITES = [tuple(map(stem, pair.split())) for pair in _OPPOSITE_PAIRS.split(", ")]
 
 _JOINS_NAMES = frozenset(("of", "the", "de", "la", "von", "van", "and", "for", "da", "del", "di"))
-_NO_NAMES = frozenset(
-    map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Additionally", "Yes"))
-)
+_NO_NAMES = frozenset(map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Yes")))
 _NEIGHBOURS = 3  # content words on each side of a fact that tell what it is a fact of
 _REACH = 6  # content words between a number and such a neighbour in the quote
 _SCOPE = 4  # content words behind a negation that it is taken to deny
@@ -75,7 +42,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a text says. `sequence` are its content words in order, `scopes` the words behind each negation."""
+    """What a text says. `sequence` are its content words in order, `scopes` those behind each negation."""
 
     forms: frozenset[str]
     sequence: tuple[str, ...]
@@ -103,8 +70,8 @@ def read(text: str) -> Reading:
             for token in found
             if token.is_content
         ),
-        frozenset(date for date, _, _ in _dates(text)),
-        frozenset((number.form, unit) for number, unit, _ in _quantities(found)),
+        frozenset(date for date, _, _ in dates(text)),
+        frozenset((number.form, unit) for number, unit, _ in quantities(found)),
         frozenset(
             "".join(token.text[0] for token in run).lower() for run in _capitalised(found) if len(run) > 1
         ),
@@ -120,7 +87,7 @@ def facts(text: str, seen_in_lower_case: Set[str]) -> tuple[Fact, ...]:
     found = tokens(text)
     result: list[tuple[int, int, Fact]] = []
     dated: set[int] = set()
-    for date, start, end in _dates(text):
+    for date, start, end in dates(text):
         dated.update(range(start, end))
         result.append((start, end, Fact("date", text[start:end], (), date)))
     for token in found:
@@ -128,7 +95,7 @@ def facts(text: str, seen_in_lower_case: Set[str]) -> tuple[Fact, ...]:
             if token.form == "#1" and token.text.isalpha():
                 continue  # "one of them" counts nothing
             result.append((token.start, token.end, Fact("number", token.text, (token.form,))))
-    for number, unit, shown in _quantities(found):
+    for number, unit, shown in quantities(found):
         result.append((number.start, number.end, Fact("unit", shown, (number.form, unit))))
     for run in _names(found, seen_in_lower_case):
         forms = tuple(token.form for token in run if token.form not in STOP_STEMS)
@@ -136,22 +103,24 @@ def facts(text: str, seen_in_lower_case: Set[str]) -> tuple[Fact, ...]:
             start, end = run[0].start, run[-1].end
             result.append((start, end, Fact("name", text[start:end], forms)))
     result.sort(key=lambda item: item[0])
-    return tuple(replace(fact, neighbours=_neighbours(found, start, end)) for start, end, fact in result)
+    content = [token for token in found if token.is_content and not token.is_number]
+    told = (replace(fact, neighbours=_neighbours(content, start, end)) for start, end, fact in result)
+    return tuple(dict.fromkeys(told))
 
 
-def _neighbours(found: tuple[Token, ...], start: int, end: int) -> frozenset[str]:
-    """The nearest content words on both sides, numbers aside."""
-    before = [
-        token.form for token in found if token.end <= start and token.is_content and not token.is_number
-    ]
-    after = [token.form for token in found if token.start >= end and token.is_content and not token.is_number]
-    return frozenset((*before[-_NEIGHBOURS:], *after[:_NEIGHBOURS]))
+def _neighbours(content: Sequence[Token], start: int, end: int) -> frozenset[str]:
+    """The nearest of the content words on both sides of a span."""
+    before = bisect_right(content, start, key=lambda token: token.end)
+    after = bisect_left(content, end, key=lambda token: token.start)
+    nearest = (*content[max(0, before - _NEIGHBOURS) : before], *content[after : after + _NEIGHBOURS])
+    return frozenset(token.form for token in nearest)
 
 
 def holds(reading: Reading, fact: Fact, beside: Set[str] = frozenset()) -> bool:
     """Whether a quote carries the fact. Names may also stand in `beside` (words of title and heading)."""
     if fact.kind == "date":
-        return _holds_date(reading, fact.date or (None, 0, None)) and _near(reading, fact, ())
+        known = fact.date is not None and date_occurs(fact.date, reading.dates, reading.forms)
+        return known and _near(reading, fact, ())
     if fact.kind == "unit":
         return _holds_quantity(reading, fact.forms, beside)
     if fact.kind == "number":
@@ -172,7 +141,7 @@ def _holds_name(reading: Reading, forms: tuple[str, ...], words: Set[str]) -> bo
 
 
 def _near(reading: Reading, fact: Fact, forms: tuple[str, ...]) -> bool:
-    """Whether a neighbour of the fact stands within reach of `forms` in the quote, or anywhere without `forms`."""
+    """Whether a neighbour of the fact stands within reach of `forms` in the quote (anywhere if empty)."""
     if not fact.neighbours:
         return True
     reach = set(reading.sequence)
@@ -184,7 +153,7 @@ def _near(reading: Reading, fact: Fact, forms: tuple[str, ...]) -> bool:
 
 
 def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
-    """The word in which an answer and its quotes say the opposite, "not" for negation; None if they do not."""
+    """The word in which an answer and its quotes say the opposite, "not" for negation; None if none."""
     forms = frozenset(form for quote in quotes for form in quote.forms)
     denied = frozenset(form for quote in quotes for form in quote.negated)
     for scope in answer.scopes:
@@ -204,58 +173,13 @@ def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
     return None
 
 
-def _dates(text: str) -> Iterator[tuple[Date, int, int]]:
-    taken = bytearray(len(text))
-    for pattern in _DATES:
-        for match in pattern.finditer(text):
-            start, end = match.span()
-            parts = match.groupdict()
-            month = parts["month"]
-            number = int(month) if month.isdigit() else _MONTHS[month[:3].lower()]
-            day, year = parts.get("day"), parts.get("year")
-            if 1 <= number <= 12 and (day is None or 1 <= int(day) <= 31) and not any(taken[start:end]):
-                taken[start:end] = b"x" * (end - start)
-                yield (int(year) if year else None, number, int(day) if day else None), start, end
-
-
-def _holds_date(reading: Reading, date: Date) -> bool:
-    year, month, day = date
-    for other_year, other_month, other_day in reading.dates:
-        same_year = year is None or year == other_year
-        if other_year is None and year is not None:
-            same_year = number_form(str(year)) in reading.forms
-        if month == other_month and same_year and (day is None or day == other_day):
-            return True
-    return False
-
-
-def _quantities(found: tuple[Token, ...]) -> Iterator[tuple[Token, str, str]]:
-    """Each number with a unit beside it: the number, the unit, both as written."""
-    for place, token in enumerate(found):
-        if not token.is_number:
-            continue
-        after = found[place + 1] if place + 1 < len(found) else None
-        before = found[place - 1] if place else None
-        if (
-            after is not None
-            and after.form == "per"
-            and place + 2 < len(found)
-            and found[place + 2].form == "cent"
-        ):
-            yield token, "percent", f"{token.text} per cent"
-        elif after is not None and after.form in _UNITS and after.start - token.end <= 1:
-            yield token, _UNITS[after.form], f"{token.text} {after.text}"
-        elif before is not None and before.text in ("$", "€", "£", "¥"):
-            yield token, _UNITS[before.form], f"{before.text}{token.text}"
-
-
 def _holds_quantity(reading: Reading, forms: tuple[str, ...], beside: Set[str]) -> bool:
     number, unit = forms
     if (number, unit) in reading.quantities:
         return True
     # A table has the unit in its header: the number stands alone there, the unit elsewhere.
     alone = number in reading.forms and not any(number == other for other, _ in reading.quantities)
-    return alone and any(_UNITS.get(form) == unit for form in reading.forms | beside)
+    return alone and any(UNITS.get(form) == unit for form in reading.forms | beside)
 
 
 def _capitalised(found: tuple[Token, ...]) -> Iterator[list[Token]]:

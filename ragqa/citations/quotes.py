@@ -42,9 +42,9 @@ class Library:
             self._beginnings.setdefault(_beginning(text, 0), []).append((text, number))
 
     def copied(self, text: str, most: int) -> tuple[Quote, ...]:
-        """The sentences that the text is made of, white space aside; none if it is not, or of more than `most`.
+        """The sentences that the text is made of, white space aside; none if it is not, or of too many.
 
-        Sentences that follow each other in a block count as one where there would be too many.
+        Sentences that follow each other in a block become one quote where there would be more than `most`.
         """
         wanted = one_space(text)
         numbers: list[int] = []

@@ -1,4 +1,7 @@
-"""Whether an answer says that it has no answer. Pure. The forms are conservative: a missed refusal is still checked."""
+"""Whether an answer says that it has no answer. Pure.
+
+The forms are few on purpose: a refusal that is missed here is still judged by the check.
+"""
 
 import re
 from collections.abc import Sequence
@@ -6,47 +9,53 @@ from collections.abc import Sequence
 from ingest.sentences import sentence_spans
 from ragqa.types import REFUSAL, ContextBlock
 
+_GIVEN = r"(?:provided|given|supplied|available|above)"
+_PAPERS = r"(?:contexts?|documents?|texts?|passages?|excerpts?|input text|context blocks?)"
+_ANY_PAPERS = r"(?:information|input|articles?|sources?|materials?|data|references?)"
+# "The data do not show …" may be what a document says; "the provided data do not show …" is about documents.
 _CONTEXT = (
-    r"(?:(?:the|this|these|any|my|your|our)\s)?(?:(?:provided|given|supplied|available|above|input|closed)\s)?"
-    r"(?:contexts?|documents?|texts?|passages?|information|input|articles?|sources?|excerpts?|materials?|data|"
-    r"input text|context blocks?|references?)(?:\s(?:provided|given|above|available|i have|supplied))?"
+    rf"(?:(?:the|this|these|any|my|your|our) )?(?:(?:{_GIVEN} )?{_PAPERS}(?: {_GIVEN}| i have)?"
+    rf"|{_GIVEN} {_ANY_PAPERS}|{_ANY_PAPERS} {_GIVEN})"
 )
 _SAYS = (
-    r"(?:contain|provide|mention|specify|include|state|say|give|answer|offer|discuss|indicate|address|have|explain|"
-    r"describe|cover|tell|hold|list|reveal|detail|define|identify|clarify)s?"
+    r"(?:contain|provide|mention|specify|include|state|say|give|answer|offer|discuss|indicate|address|have|"
+    r"explain|describe|cover|tell|hold|list|reveal|detail|define|identify|clarify)s?"
 )
 _FOUND = (
-    r"(?:mentioned|stated|specified|provided|given|found|available|included|contained|answered|indicated|addressed|"
-    r"discussed|explained|described|covered|listed|clear|known|determined|there|present|possible)"
+    r"(?:mentioned|stated|specified|provided|given|found|available|included|contained|answered|indicated|"
+    r"addressed|discussed|explained|described|covered|listed|clear|known|determined|there|present|possible)"
 )
+_IS_NOT = r"(?:is not|isn't|was not|wasn't|are not|aren't|were not|weren't|cannot be|can't be|could not be)"
+_ABOUT = r"(?:about|on|of|regarding|available|provided|given|found|in|to|for|as to)"
 _REFUSALS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"i (?:do not|don't|cannot|can't|could not|couldn't) (?:know|find|tell|say|answer|determine|provide)\b.*",
+        r"i (?:do not|don't|cannot|can't|could not|couldn't) (?:know|find|tell|say|answer|determine)\b.*",
         r"i(?:'m| am) (?:not sure|unsure|not able|unable|not certain)\b.*",
         r"i (?:have|found) no (?:information|answer|mention|idea|way)\b.*",
         r"i (?:do not|don't) have (?:enough|sufficient|any|the|that|access|information)\b.*",
         rf"{_CONTEXT} (?:does not|doesn't|do not|don't|did not|didn't) (?:\w+ly )?{_SAYS}\b.*",
         rf"{_CONTEXT} (?:contains?|provides?|gives?|has|have|makes?|offers?) no\b.*",
-        r"(?:there is|there's|there are|there was) (?:no|not enough|not any|insufficient) "
-        r"(?:\w+ )?(?:information|mention|answer|details?|data|reference|evidence|indication)\b.*",
-        rf".{{0,120}}\b(?:is|are|was|were|be|been) not (?:\w+ly )?{_FOUND} (?:in|by|from|within) {_CONTEXT}.{{0,40}}",
-        rf"(?:it|this|that|the answer|the question|this question|the information)(?: \w+){{0,3}} (?:is|was|cannot be|can't be"
-        rf"|could not be) (?:not )?(?:\w+ly )?{_FOUND}",
-        r"(?:it is |it's )?(?:not possible|impossible|unable|not able) to (?:answer|determine|say|tell|know)\b.*",
-        r"(?:the |this )?(?:answer|question) (?:cannot|can't|could not) be (?:answered|determined|found)\b.*",
-        r"(?:there is )?(?:not enough|insufficient|no) (?:information|context|answer|data)\b.*",
+        rf"(?:there is |there's |there are |there was )?(?:no|not enough|not any|insufficient) (?:\w+ )?"
+        rf"(?:information|mention|answer|details?)(?: (?:is |was )?{_ABOUT}\b.*)?",
+        rf"there (?:is|are) (?:no|not enough) (?:\w+ )?(?:data|reference|evidence|indication)\b.* {_CONTEXT}",
+        rf".{{0,120}}\b{_IS_NOT} (?:\w+ly )?{_FOUND} (?:in|by|from|within) {_CONTEXT}.{{0,40}}",
+        rf"(?:it|this|that|the answer|the question|this question|the information)(?: \w+){{0,3}} {_IS_NOT} "
+        rf"(?:\w+ly )?{_FOUND}",
+        r"(?:it is |it's )?(?:not possible|impossible|unable|not able) to (?:answer|determine|say|know)\b.*",
         rf"(?:not|no answer|nothing) (?:{_FOUND} )?(?:in|by|from|within) {_CONTEXT}.{{0,40}}",
         rf"not (?:{_FOUND}|enough information|answerable)",
-        r"n/?a|none|unknown|unanswerable|no answer|no idea|don't know|no information|no source.{0,40}",
+        r"n/?a|unknown|unanswerable|no answer|no idea|don't know|no information|no source.{0,40}",
     )
 )
 _EXCUSES = re.compile(
-    r"^(?:(?:i'm |i am )?(?:very )?sorry|unfortunately|i apologi[sz]e|apologies|however|but|based on [^,.]{1,60}|"
-    r"as an ai(?: language)?(?: model)?|according to [^,.]{1,60}|from [^,.]{1,60}|hello|hi)[,.;:\s]+(?:but |that )?"
+    r"^(?:(?:i'm |i am )?(?:very )?sorry|unfortunately|i apologi[sz]e|apologies|however|but|"
+    r"based on [^,.]{1,60}|as an ai(?: language)?(?: model)?|according to [^,.]{1,60}|from [^,.]{1,60}|"
+    r"hello|hi)[,.;:\s]+"
+    r"(?:but |that )?"
 )
 _AFTER_REFUSAL = re.compile(
-    r"(?:if you|please|could you|can you|let me|therefore|so|thus|feel free|is there|would you)\b.*",
+    r"(?:if you|please|could you|can you|let me|therefore|thus|feel free|is there|would you)\b.*",
     re.DOTALL,
 )
 

@@ -27,8 +27,8 @@ _LABEL_LINE = re.compile(
 )
 # Inside a line only behind the end of a sentence, and capitalised: "the main source: coal" is prose.
 _LABEL_INLINE = re.compile(
-    r"(?<=[.!?)\]\"”'’])[ \t]+\(?[*_]*(?:Sources?|References?|Reference\(s\)|Source\(s\)|SOURCES?)[*_]*:[ \t*_]*"
-    r"(?P<rest>[^\n]*)$",
+    r"(?<=[.!?)\]\"”'’])[ \t]+\(?[*_]*(?:Sources?|References?|Reference\(s\)|Source\(s\)|SOURCES?)[*_]*:"
+    r"[ \t*_]*(?P<rest>[^\n]*)$",
     re.MULTILINE,
 )
 _IN_BRACKETS = re.compile(

@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _STOP_WORDS = (
-    "a about above according after again all also although am among an and any are as at be because been before "
-    "being below between both but by can could did do does doing down during each either etc even few for from "
-    "further had has have having he her here hers him his how however i if in into is it its itself just may me "
-    "might more most much must my of off on once one only or other our out over own per please same shall she "
-    "should since so some such than that the their theirs them then there these they this those through thus to "
-    "too under until up upon us very was we well were what when where whereas whether which while who whom whose "
-    "why will with within would yes you your"
+    "a about above according after again all also although am among an and any are as at be because been "
+    "before being below between both but by can could did do does doing down during each either etc even "
+    "few for from further had has have having he her here hers him his how however i if in into is it its "
+    "itself just may me might more most much must my of off on once one only or other our out over own "
+    "per please same shall she should since so some such than that the their theirs them then there these "
+    "they this those through thus to too under until up upon us very was we well were what when where "
+    "whereas whether which while who whom whose why will with within would yes you your"
 )
 _NEGATIONS = "no not never none nobody nothing neither nor without cannot hardly unable"
 STOP_WORDS = frozenset(_STOP_WORDS.split())

@@ -1,0 +1,324 @@
+"""Replies are taken apart, sentences are checked: no citation without a source in the prompt and words in it."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.sentences import sentence_spans
+from ragqa.citations import check, parse_reply
+from ragqa.citations.words import tokens
+from ragqa.types import REFUSAL, Citation, ContextBlock, Metadata, Prompt, Sentence
+
+BERRIES = (
+    "In a shocking turn of events, blueberries are now green, but will be sticking with the same name. "
+    "A box costs $5 since 1 March 2021. The farm was founded by Ada Lovelace in Cambridge."
+)
+LEAVE = (
+    "Annual leave is 25 days. Up to five days may be carried over into the next year. "
+    "Unused days may not be paid out. About 12 percent of 1,200 employees work abroad.\n"
+    "Name\tAge\nGrace Hopper\t36\n\nThe office opens before nine."
+)
+COPY = "The minimum stay is 3 nights. Annual leave is 25 days."
+
+
+def block(key: str, text: str, start: int, title: str, metadata: Metadata) -> ContextBlock:
+    return ContextBlock(
+        key=key, source=metadata[0][1], document_id=key, text_sha256="", title=title, section=(), page=None,
+        page_end=None, start=start, end=start + len(text), text=text, metadata=metadata, score=1.0,
+    )  # fmt: skip
+
+
+BLOCKS = (
+    block("berries", BERRIES, 100, "Berries", (
+        ("source", "news/berries.md"), ("date", "2021-01-01"), ("url", "https://web.site/123"),
+    )),
+    block("leave", LEAVE, 0, "Leave policy", (
+        ("source", "leave.md"), ("date", "2020-05-05"), ("url", "https://web.site/9"), ("author", "Ann Lee"),
+    )),
+    block("copy", COPY, 7, "Hotel", (("source", "old/leave.md"), ("date", "2020-05-05"))),
+)  # fmt: skip
+DOCUMENTS = {b.key: " " * b.start + b.text for b in BLOCKS}
+
+
+def prompt_of(question: str) -> Prompt:
+    return Prompt(question, "", (), BLOCKS, (), 16_384)
+
+
+def judged(raw: str, question: str = "?") -> tuple[tuple[Sentence, ...], tuple[Citation, ...]]:
+    prompt = prompt_of(question)
+    return check(parse_reply(raw, prompt), prompt)
+
+
+ANSWER = "Blueberries are now green."
+
+
+@pytest.mark.parametrize(
+    ("tail", "claimed"),
+    [
+        ("\nSource:\ndate: 2021-01-01\nurl: https://web.site/123", ("berries",)),
+        ("\n\nSource: date: 2021-01-01 url: https://web.site/123", ("berries",)),
+        ("\nSources:\n- leave.md\n\n- news/berries.md", ("leave", "berries")),
+        ("\nReference(s): https://web.site/9", ("leave",)),
+        (" Reference: https://web.site/9/", ("leave",)),
+        ("\n**Source:** `leave.md`, page 3", ("leave",)),
+        ("\nREFERENCES:\n1. old/leave.md\n2. [the news](https://web.site/123)", ("copy", "berries")),
+        ("\nSource:\nurl: https://web.site/9\n\nurl: https://web.site/123", ("leave", "berries")),
+        ("\nSource: source: old/leave.md\ndate: 2020-05-05", ("copy",)),
+        ("\nSource:\nauthor: ann lee", ("leave",)),
+        ("\nurl: https://web.site/9\ndate: 2020-05-05", ("leave",)),
+        ("\nSource:\n", ()),
+        ("\nSource: none", ()),
+        ("\nSource:\nsource: invented.md\ndate: 2020-05-05", ()),
+        ("\nSource: https://web.site/1234", ()),
+        ("\nSource:\nurl: https://web.site/9\nENDINSTRUCTION", ("leave",)),
+        ("\nSource: leave.md\nUSER: And bananas? ASSISTANT: Source: news/berries.md", ("leave",)),
+        ("</s>", ()),
+    ],
+)
+def test_every_label_form_is_cut_off_and_mapped_to_blocks(tail: str, claimed: tuple[str, ...]) -> None:
+    reply = parse_reply(ANSWER + tail, prompt_of("?"))
+    assert (reply.answer, reply.claimed) == (ANSWER, claimed)
+
+
+@pytest.mark.parametrize(
+    ("raw", "answer", "claimed"),
+    [
+        ("Green (source: news/berries.md). And 25 days [2].", "Green. And 25 days.", ("berries", "leave")),
+        ("Green [1], 25 [2].\n\nSources:\n[1] leave.md\n[2] news/berries.md", "Green, 25.", ("leave", "berries")),
+        ("ASSISTANT: Green.\nSource: leave.md", "Green.", ("leave",)),
+        ("BEGININSTRUCTION\nx\nENDINSTRUCTION\nGreen.\nSource: leave.md", "Green.", ("leave",)),
+        ("The main Source: of income is coal.", "The main Source: of income is coal.", ()),
+        ("Source: the river rises in the hills near the old town.", None, ()),
+        ("Green.\nSource: leave.md\n\nIt is also round, as the farm says.", None, ("leave",)),
+        ("Energy source: coal\nGreen.", "Energy source: coal\nGreen.", ()),
+    ],
+)  # fmt: skip
+def test_in_text_forms_and_prose_about_sources(
+    raw: str, answer: str | None, claimed: tuple[str, ...]
+) -> None:
+    reply = parse_reply(raw, prompt_of("?"))
+    if answer is not None:
+        assert reply.answer == answer
+    assert reply.claimed == claimed
+
+
+def test_prose_that_begins_with_the_label_or_follows_the_sources_stays() -> None:
+    river = "Source: the river rises in the hills near the old town."
+    assert parse_reply(river, prompt_of("?")).answer == river
+    after = parse_reply("Green.\nSource: leave.md\n\nIt is also round, as the farm says.", prompt_of("?"))
+    assert after.answer == "Green.\n\nIt is also round, as the farm says."
+
+
+def test_invented_sources_are_kept_apart() -> None:
+    reply = parse_reply(ANSWER + "\nSources:\n- leave.md\n- made/up.md", prompt_of("?"))
+    assert reply.claimed == ("leave",)
+    assert [line.strip("- ") for line in reply.invented] == ["made/up.md"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "I don't know.",
+        "I'm sorry, but I don't know the answer to that. Please provide more context.",
+        "The context does not mention the color of bananas.\nSource: none",
+        "Based on the provided context, there is no information about bananas.",
+        "The answer is not provided in the given context.",
+        "Unfortunately, the provided information doesn’t specify this.",
+        "N/A",
+        REFUSAL,
+    ],
+)
+def test_refusals(raw: str) -> None:
+    assert parse_reply(raw, prompt_of("?")).refuses
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "Hello!",
+        "None.",
+        "The answer is known.",
+        "Unused days may not be paid out.",
+        "The context does not mention bananas, I think. Blueberries are green.",
+        "Blueberries are green. I don't know about bananas.",
+        "The survey found no evidence of fraud.",
+        "No information is shared with third parties.",
+        "The data do not include names.",
+    ],
+)
+def test_answers_that_are_no_refusals(raw: str) -> None:
+    assert not parse_reply(raw, prompt_of("?")).refuses
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote"),
+    [
+        ("Blueberries are now green.", "In a shocking turn of events, blueberries are now green"),
+        ("A box costs 5 dollars since March 1, 2021.", "A box costs $5"),
+        ("Since 2021-03-01 a box has cost $5.", "A box costs $5"),
+        ("Up to 5 days may be carried over to the next year.", "Up to five days"),
+        ("12% of the 1200 employees work abroad.", "About 12 percent"),
+        ("Twelve per cent of employees work abroad.", "About 12 percent"),
+        ("You cannot have unused days paid out.", "Unused days may not"),
+        ("Grace Hopper is 36.", "Grace Hopper\t36"),
+        ("Ada Lovelace founded the farm in Cambridge.", "The farm was founded"),
+    ],
+)
+def test_paraphrases_are_supported_by_the_sentence_that_says_it(sentence: str, quote: str) -> None:
+    (found,), citations = judged(sentence)
+    assert (found.verdict, found.missing) == ("supported", ())
+    assert [c.quote.startswith(quote) for c in citations] == [True]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "missing"),
+    [
+        ("A box costs 6 dollars since March 1, 2021.", "6"),
+        ("A box costs 5 dollars since March 2, 2021.", "March 2, 2021"),
+        ("A box costs 5 euros since March 1, 2021.", "5 euros"),
+        ("Up to 5 weeks may be carried over into the next year.", "5 weeks"),
+        ("Ada Lovelace founded the farm in Oxford.", "Oxford"),
+        ("Ada Byron founded the farm in Cambridge.", "Ada Byron"),
+        ("About 12 percent of 1,300 employees work abroad.", "1,300"),
+        ("Unused days may be paid out.", "not"),
+        ("Annual leave is not 25 days.", "not"),
+        ("The office opens after nine.", "after"),
+        ("The maximum stay is 3 nights.", "maximum"),
+    ],
+)
+def test_a_changed_fact_is_never_supported_and_is_named(sentence: str, missing: str) -> None:
+    (found,), _ = judged(sentence)
+    assert found.verdict != "supported"
+    assert missing in found.missing or "not" in found.missing
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "verdict"),
+    [
+        ("How many days of annual leave are there?", "25", "supported"),
+        ("How many days of annual leave are there?", "26", "unsupported"),
+        ("What is the population of Paris?", "25", "unsupported"),
+        ("Who founded the farm?", "Ada Lovelace", "supported"),
+        ("Who wrote the treaty?", "Ada Lovelace", "unsupported"),
+        ("Can unused days be paid out?", "No.", "supported"),
+        ("Can unused days be paid out?", "Yes.", "unsupported"),
+        ("Can days be carried over into the next year?", "Yes.", "supported"),
+        ("What colour are blueberries now?", "Green", "supported"),
+    ],
+)
+def test_short_answers_are_checked_together_with_their_question(
+    question: str, answer: str, verdict: str
+) -> None:
+    (found,), citations = judged(answer, question)
+    assert found.verdict == verdict
+    assert bool(citations) == (verdict == "supported")
+
+
+@pytest.mark.parametrize(
+    "text", ["Hello!", "Here is the answer:", "## Summary", "What do you mean?", "Sure."]
+)
+def test_greetings_headings_and_questions_claim_nothing(text: str) -> None:
+    (found,), citations = judged(text)
+    assert (found.verdict, citations) == ("no_claim", ())
+
+
+def test_the_claimed_block_is_cited_where_two_say_the_same() -> None:
+    for source, key in (("leave.md", "leave"), ("old/leave.md", "copy")):
+        _, (citation,) = judged(f"Annual leave is 25 days.\nSource: {source}", "How long is the leave?")
+        assert (citation.block_key, citation.claimed_by_model) == (key, True)
+
+
+def test_a_claimed_block_that_does_not_carry_the_sentence_is_replaced() -> None:
+    (found,), (citation,) = judged("Blueberries are green now.\nSource: leave.md")
+    assert found.verdict == "supported"
+    assert (citation.block_key, citation.claimed_by_model) == ("berries", False)
+
+
+def test_copied_sentences_are_supported_however_they_are_joined() -> None:
+    text = "Name Age Grace Hopper 36 A box costs $5 since 1 March 2021."
+    (found,), citations = judged(text)
+    assert found.verdict == "supported"
+    assert [c.quote for c in citations] == [
+        "Name\tAge",
+        "Grace Hopper\t36",
+        "A box costs $5 since 1 March 2021.",
+    ]
+
+
+def test_a_sentence_of_nothing_in_the_blocks_has_no_citation() -> None:
+    (found,), citations = judged("Bananas are grown in Peru since 1920.")
+    assert (found.verdict, citations) == ("unsupported", ())
+    assert found.missing == ("Bananas", "Peru", "1920")
+
+
+def test_one_citation_serves_several_sentences() -> None:
+    sentences, citations = judged("Annual leave is 25 days. Leave is 25 days annually.\nSource: leave.md")
+    assert [s.citations for s in sentences] == [(1,), (1,)]
+    assert len(citations) == 1
+
+
+PIECES = [
+    *re.findall(r"\S+\s*", BERRIES + " " + LEAVE), "Source:", "\nSource:\n", "date: 2021-01-01\n", "url: ", "[1]",
+    "https://web.site/9", "(source: leave.md)", "ENDINSTRUCTION", "USER:", "\n\n", "- ", "leave.md", "not ", "No. ",
+    "I don't know. ", "\x00", "\ud800", "。", "\u2028", "5", "İ", "ǅ", "１２", "²", "May 99, 2021 ",
+]  # fmt: skip
+RAW = st.one_of(
+    st.text(st.characters()),
+    st.lists(st.sampled_from(PIECES), max_size=25).map("".join),
+    st.lists(st.one_of(st.sampled_from(PIECES), st.text(st.characters(), max_size=4)), max_size=25).map(
+        "".join
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(RAW, RAW)
+def test_whatever_a_model_writes_citations_stand_in_this_prompt(raw: str, question: str) -> None:
+    prompt = prompt_of(question)
+    reply = parse_reply(raw, prompt)
+    sentences, citations = check(reply, prompt)
+    assert set(reply.claimed) <= set(DOCUMENTS)
+    for citation in citations:
+        assert DOCUMENTS[citation.block_key][citation.start : citation.end] == citation.quote != ""
+        assert citation.claimed_by_model == (citation.block_key in reply.claimed)
+    position = 0
+    for sentence in sentences:
+        assert not reply.answer[position : sentence.start].strip()
+        assert reply.answer[sentence.start : sentence.end] == sentence.text
+        assert len(sentence.citations) <= 3
+        assert bool(sentence.citations) == (sentence.verdict in ("supported", "partial"))
+        position = sentence.end
+    assert not reply.answer[position:].strip()
+    cited = [number for sentence in sentences for number in sentence.citations]
+    assert list(dict.fromkeys(cited)) == [citation.id for citation in citations]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(st.characters(), max_size=40), min_size=1, max_size=4), st.data())
+def test_a_sentence_copied_from_any_block_is_supported(texts: list[str], data: st.DataObject) -> None:
+    blocks = tuple(block(f"b{n}", t, 0, "", (("source", f"b{n}"),)) for n, t in enumerate(texts))
+    spans = [(b, a, z) for b in blocks for a, z in sentence_spans(b.text)]
+    if not spans:
+        return
+    source, start, end = data.draw(st.sampled_from(spans))
+    quote = source.text[start:end]
+    if (
+        len([t for t in tokens(quote) if t.is_content]) < 3
+        or parse_reply(quote, prompt_of("?")).answer != quote
+    ):
+        return
+    prompt = Prompt("?", "", (), blocks, (), 16_384)
+    sentences, _ = check(parse_reply(quote, prompt), prompt)
+    assert {s.verdict for s in sentences} <= {"supported"}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "piece", ["Source: ", "Source:\n", "- a\n", "[1] ", "1 May 2021 ", "not ", "(source: ", "A "]
+)
+def test_long_replies_of_one_thing_end(piece: str) -> None:
+    """Replies are at most some thousand tokens; quadratic patterns would still hang a batch."""
+    judged(piece * (20_000 // len(piece)))
