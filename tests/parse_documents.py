@@ -53,7 +53,9 @@ def pdf_bytes(
     font = add("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
     numbers = []
     for page in pages:
-        shown = f"{matrix} cm\n" + "".join(f"BT /F1 {size} Tf {x} {y} Td ({_escaped(words)}) Tj ET\n" for x, y, size, words in page)
+        shown = f"{matrix} cm\n" + "".join(
+            f"BT /F1 {size} Tf {x} {y} Td ({_escaped(words)}) Tj ET\n" for x, y, size, words in page
+        )
         stream = shown.encode("cp1252")
         content = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
         numbers.append(
@@ -95,7 +97,9 @@ def _written(objects: Sequence[bytes], trailer: str) -> bytes:
     return bytes(out)
 
 
-def paragraph(x: float, top: float, lines: Sequence[str], size: float = 10, leading: float = 12) -> list[Text]:
+def paragraph(
+    x: float, top: float, lines: Sequence[str], size: float = 10, leading: float = 12
+) -> list[Text]:
     return [(x, top - number * leading, size, line) for number, line in enumerate(lines)]
 
 

@@ -126,7 +126,10 @@ def test_larger_type_makes_headings_with_depth(read) -> None:
 
 def test_titles_of_the_outline_are_headings_where_they_stand(read) -> None:
     body = paragraph(72, 680, LEFT)
-    pages = [[(72, 700, 10, "1 Purpose of it"), *body], [(72, 700, 10, "2 Duties"), *body, (72, 60, 30, "BIG")]]
+    pages = [
+        [(72, 700, 10, "1 Purpose of it"), *body],
+        [(72, 700, 10, "2 Duties"), *body, (72, 60, 30, "BIG")],
+    ]
     document = read(pdf_bytes(pages, outline=[("Purpose of it", 0), ("Duties", 1)]))
     assert [(e.page, document.text[e.start : e.end]) for e in document.elements if e.kind == "heading"] == [
         (1, "1 Purpose of it"),
@@ -136,7 +139,9 @@ def test_titles_of_the_outline_are_headings_where_they_stand(read) -> None:
 
 def test_cells_on_one_line_are_separated_by_tabs(read) -> None:
     rows = [("Part", "Number", "Price"), ("Anode", "12", "4.50"), ("Cathode", "7", "9.25")]
-    page = [(72 + 150 * n, 700 - 14 * m, 10, cell) for m, row in enumerate(rows) for n, cell in enumerate(row)]
+    page = [
+        (72 + 150 * n, 700 - 14 * m, 10, cell) for m, row in enumerate(rows) for n, cell in enumerate(row)
+    ]
     document = read(pdf_bytes([paragraph(72, 760, LEFT[:2]) + page]))
     assert kinds(document)[1:] == [
         ("table_header", "Part\tNumber\tPrice"),

@@ -131,13 +131,13 @@ def _text(part: Message) -> str:
 
 def split_mbox(data: bytes) -> list[bytes]:
     """The mails of an mbox, in order: a line `From …` after an empty one starts each."""
-    starts = [
-        m
-        for m in _MBOX_FROM.finditer(data)
-        if m.start() == 0 or data[: m.start()].endswith((b"\n\n", b"\r\n\r\n"))
-    ]
+    starts = [m for m in _MBOX_FROM.finditer(data) if m.start() == 0 or _after_blank(data, m.start())]
     ends = [m.start() for m in starts[1:]] + [len(data)]
     return [data[m.end() : end].replace(b"\n>From ", b"\nFrom ") for m, end in zip(starts, ends, strict=True)]
+
+
+def _after_blank(data: bytes, position: int) -> bool:
+    return data[max(0, position - 4) : position].endswith((b"\n\n", b"\r\n\r\n"))
 
 
 def read_msg(data: bytes) -> Mail:

@@ -31,7 +31,7 @@ def decode(data: bytes) -> str:
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
+            return _decoded(data, encoding)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -41,6 +41,15 @@ def decode(data: bytes) -> str:
     if _looks_binary(text):
         raise skipped("unsupported", "The file holds binary data, not text: convert it to PDF or text first.")
     return text
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    """What cannot be decoded becomes lone surrogates, which the canonical text replaces and counts."""
+    handler = "surrogatepass" if encoding.startswith("utf-16") else "surrogateescape"
+    try:
+        return data.decode(encoding, errors=handler)
+    except UnicodeDecodeError:
+        return data.decode(encoding, errors="replace")
 
 
 def is_utf8(data: bytes) -> bool:
@@ -57,7 +66,7 @@ def _unmarked_wide(data: bytes) -> str | None:
     sample = data[:4000]
     for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
         if len(zeros) > 2 and zeros.count(0) > 0.7 * len(zeros):
-            return data.decode(encoding, errors="replace")
+            return _decoded(data, encoding)
     return None
 
 
@@ -69,14 +78,14 @@ def _guess(data: bytes) -> str:
     lenient = data.decode("utf-8", errors="replace")
     wide_characters = sum(map(len, re.findall("[\u0080-\ufffc]+", lenient)))
     if lenient.count("\ufffd") * 20 <= wide_characters:
-        return lenient
+        return _decoded(data, "utf-8")
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:_SAMPLE]).best()
     encoding = best.encoding if best else "cp1252"
     if len(data) < 256:
         encoding = _short_encoding(data) or encoding
-    return data.decode(encoding, errors="replace")
+    return _decoded(data, encoding)
 
 
 def _short_encoding(data: bytes) -> str | None:
@@ -93,7 +102,7 @@ def _short_encoding(data: bytes) -> str | None:
 
 def _looks_binary(text: str) -> bool:
     sample = text[:_SAMPLE]
-    controls = len(re.findall("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]", sample))
+    controls = len(re.findall("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd\ud800-\udfff]", sample))
     return controls > 0.1 * max(len(sample), 1)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ingest.parse import text
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
+_INVALID = re.compile("[\x00\ud800-\udfff]")  # what lxml cannot encode
 _HEAD_KEYS = {
     "author": "author",
     "article:author": "author",
@@ -55,7 +56,7 @@ def head_metadata(markup: str) -> list[tuple[str, object]]:
     from lxml import etree, html
 
     try:
-        tree = html.document_fromstring(_without_declaration(markup))
+        tree = html.document_fromstring(_INVALID.sub("\ufffd", _without_declaration(markup)))
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return []
     found: list[tuple[str, object]] = []
@@ -83,7 +84,7 @@ _LAYOUT_CELL = 600  # characters; a table with a longer cell lays out a page, it
 
 def clean_markup(markup: str) -> str:
     """What unstructured may read: no declaration, no invalid characters, no tables that lay out the page."""
-    markup = _without_declaration(markup).replace("\0", "\ufffd")
+    markup = _INVALID.sub("\ufffd", _without_declaration(markup))
     return _without_layout_tables(markup) if "<table" in markup.lower() else markup
 
 

@@ -22,10 +22,10 @@ def xml_pieces(data: bytes) -> list[Piece]:
     from lxml import etree
 
     root = None
-    for recover in (False, True):
+    # "internal" reads no file and no address for an entity; a document that names one is read without entities.
+    for entities, recover in (("internal", False), (False, False), (False, True)):
         parser = etree.XMLParser(
-            # "internal" reads no file and no address for an entity.
-            resolve_entities="internal",
+            resolve_entities=entities,
             no_network=True,
             load_dtd=False,
             huge_tree=False,
