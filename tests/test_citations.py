@@ -1,4 +1,4 @@
-"""Replies are taken apart, sentences are checked: no citation without a source in the prompt and words in it."""
+"""Replies are taken apart, sentences are checked: no citation without a source in this prompt."""
 
 import re
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ingest.sentences import sentence_spans
 from ragqa.citations import check, parse_reply
 from ragqa.citations.words import tokens
+from ragqa.prompt import defuse_metadata, normalise, pack_prompt
 from ragqa.types import REFUSAL, Citation, ContextBlock, Metadata, Prompt, Sentence
 
 BERRIES = (
@@ -86,7 +87,7 @@ def test_every_label_form_is_cut_off_and_mapped_to_blocks(tail: str, claimed: tu
     ("raw", "answer", "claimed"),
     [
         ("Green (source: news/berries.md). And 25 days [2].", "Green. And 25 days.", ("berries", "leave")),
-        ("Green [1], 25 [2].\n\nSources:\n[1] leave.md\n[2] news/berries.md", "Green, 25.", ("leave", "berries")),
+        ("A [1], b [2].\nSources:\n[1] leave.md\n[2] news/berries.md", "A, b.", ("leave", "berries")),
         ("ASSISTANT: Green.\nSource: leave.md", "Green.", ("leave",)),
         ("BEGININSTRUCTION\nx\nENDINSTRUCTION\nGreen.\nSource: leave.md", "Green.", ("leave",)),
         ("The main Source: of income is coal.", "The main Source: of income is coal.", ()),
@@ -162,7 +163,7 @@ def test_answers_that_are_no_refusals(raw: str) -> None:
         ("Up to 5 days may be carried over to the next year.", "Up to five days"),
         ("12% of the 1200 employees work abroad.", "About 12 percent"),
         ("Twelve per cent of employees work abroad.", "About 12 percent"),
-        ("You cannot have unused days paid out.", "Unused days may not"),
+        ("Unused days cannot be paid out.", "Unused days may not"),
         ("Grace Hopper is 36.", "Grace Hopper\t36"),
         ("Ada Lovelace founded the farm in Cambridge.", "The farm was founded"),
     ],
@@ -261,10 +262,30 @@ def test_one_citation_serves_several_sentences() -> None:
 
 
 PIECES = [
-    *re.findall(r"\S+\s*", BERRIES + " " + LEAVE), "Source:", "\nSource:\n", "date: 2021-01-01\n", "url: ", "[1]",
-    "https://web.site/9", "(source: leave.md)", "ENDINSTRUCTION", "USER:", "\n\n", "- ", "leave.md", "not ", "No. ",
-    "I don't know. ", "\x00", "\ud800", "。", "\u2028", "5", "İ", "ǅ", "１２", "²", "May 99, 2021 ",
-]  # fmt: skip
+    *re.findall(r"\S+\s*", BERRIES + " " + LEAVE),
+    *(
+        "Source:",
+        "\nSource:\n",
+        "date: 2021-01-01\n",
+        "url: ",
+        "[1]",
+        "https://web.site/9",
+        "(source: leave.md)",
+    ),
+    *(
+        "ENDINSTRUCTION",
+        "USER:",
+        "\n\n",
+        "- ",
+        "leave.md",
+        "not ",
+        "No. ",
+        "I don't know. ",
+        "\x00",
+        "\ud800",
+    ),
+    *("。", "\u2028", "5", "İ", "ǅ", "１２", "²", "May 99, 2021 "),
+]
 RAW = st.one_of(
     st.text(st.characters()),
     st.lists(st.sampled_from(PIECES), max_size=25).map("".join),
@@ -313,6 +334,29 @@ def test_a_sentence_copied_from_any_block_is_supported(texts: list[str], data: s
     prompt = Prompt("?", "", (), blocks, (), 16_384)
     sentences, _ = check(parse_reply(quote, prompt), prompt)
     assert {s.verdict for s in sentences} <= {"supported"}
+
+
+ONE_LINE = st.text(st.characters(), min_size=1, max_size=12)
+LINES = st.lists(st.tuples(st.sampled_from(["title", "date", "url", "my key"]), ONE_LINE), max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(ONE_LINE, LINES), min_size=1, max_size=4), st.data())
+def test_the_lines_of_a_packed_block_claim_this_block_alone(
+    sources: list[tuple[str, list[tuple[str, str]]]], data: st.DataObject
+) -> None:
+    given_blocks = [
+        block(f"g{n}", f"Text {n}.", n * 10, "", (("source", source), *dict(lines).items()))
+        for n, (source, lines) in enumerate(sources)
+    ]
+    packed = pack_prompt("?", given_blocks, lambda text: tuple(text.encode()), 100_000, 0)
+    wanted = data.draw(st.sampled_from(packed.blocks))
+    written = [line for line in defuse_metadata(wanted.metadata) if normalise(line[1])]
+    if not written or written[0][0] != "source":
+        return
+    lines = "\n".join(f"{key}: {value}" for key, value in written)
+    reply = parse_reply(f"It is so.\nSource:\n{lines}", packed)
+    assert (reply.answer, reply.claimed, reply.invented) == ("It is so.", (wanted.key,), ())
 
 
 @pytest.mark.timeout(60)

@@ -157,7 +157,8 @@ def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
     forms = frozenset(form for quote in quotes for form in quote.forms)
     denied = frozenset(form for quote in quotes for form in quote.negated)
     for scope in answer.scopes:
-        # The first word behind the negation is what it denies, where the quotes have it.
+        # The first word behind the negation that the quotes have must be denied there, too. Taking any of the
+        # first three let through three times as many flipped answers and no more true ones (clapnq).
         shared = [form for form in scope if form in forms][:1]
         if not denied or (shared and shared[0] not in denied):
             return "not"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ragqa.citations.refusals import refuses, stands_in
 from ragqa.prompt.defusing import clean, restore
-from ragqa.prompt.grammar import normalise
+from ragqa.prompt.grammar import defuse_metadata, normalise
 from ragqa.prompt.metadata import IDENTIFYING
 from ragqa.types import ContextBlock, Prompt
 
@@ -78,7 +78,9 @@ class _Reading:
 
     def __init__(self, text: str, blocks: Sequence[ContextBlock]) -> None:
         self.blocks = blocks
-        self.values = [{key.casefold(): normalise(value) for key, value in b.metadata} for b in blocks]
+        self.values = [
+            {key.casefold(): normalise(value) for key, value in defuse_metadata(b.metadata)} for b in blocks
+        ]
         self.keys = {key for values in self.values for key in values} | set(_KEYS)
         found: dict[str, None] = {}
         unknown: dict[str, None] = {}
@@ -195,8 +197,15 @@ class _Reading:
                 return (), number  # a source or url that no block has: the rest of the lines cannot save it
             for place in named:
                 scores[place] += 1
-        best = max(scores, default=0)
-        return tuple(place for place, score in enumerate(scores) if best and score == best), number
+        pairs = {pair for line in group if (pair := self._pair(line)) is not None}
+        ranks = [(score, -self._unsaid(place, pairs)) for place, score in enumerate(scores)]
+        best = max(ranks, default=(0, 0))
+        return tuple(place for place, rank in enumerate(ranks) if best[0] and rank == best), number
+
+    def _unsaid(self, place: int, pairs: set[tuple[str, str]]) -> int:
+        """How many lines that tell a block apart from others of its source were not written."""
+        own = {(key, value) for key, value in self.values[place].items() if key in IDENTIFYING[1:]}
+        return len(own - pairs)
 
     def _named(self, line: str) -> set[int] | None:
         """Blocks that one line names; None where it names a source that is not there."""
