@@ -5,6 +5,8 @@ their input, and nothing of transformers' generation machinery, which costs more
 arithmetic. `tests/test_gptq_model.py` holds it to transformers' own forward pass.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +51,51 @@ class _Step:
     mask: Tensor | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One decoder layer's parts, looked up once: attribute look-ups cost as much a token as small products.
+
+    `mix` gives queries, keys and values side by side, `widen` the gate and what it gates.
+    """
+
+    norm: Tensor
+    mix: Callable[[Tensor], Tensor]
+    out: Callable[[Tensor], Tensor]
+    post_norm: Tensor
+    widen: Callable[[Tensor], Tensor]
+    act: Callable[[Tensor], Tensor]
+    down: Callable[[Tensor], Tensor]
+    device: torch.device
+
+
+def _layer_of(layer: Any) -> _Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    return _Layer(
+        norm=layer.input_layernorm.weight.detach().float(),
+        mix=_together(attention, ("q_proj", "k_proj", "v_proj")),
+        out=attention.o_proj.forward,
+        post_norm=layer.post_attention_layernorm.weight.detach().float(),
+        widen=_together(mlp, ("gate_proj", "up_proj")),
+        act=mlp.act_fn,
+        down=mlp.down_proj.forward,
+        device=layer.input_layernorm.weight.device,
+    )
+
+
+def _together(block: Any, names: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
+    """The fused product if the model was given one, else the parts' outputs joined."""
+    fused = getattr(block, "fused", None)
+    if fused is not None:
+        forward: Callable[[Tensor], Tensor] = fused.forward
+        return forward
+    parts = [getattr(block, name) for name in names]
+    return lambda states: torch.cat([part(states) for part in parts], dim=-1)
+
+
 class Decoder:
     """A loaded model's forward pass, `chunk` tokens at a time.
+
+    The residual stream is held in fp32, products and the KV cache in the model's type.
 
     Not thread-safe with one cache; give each conversation its own.
     """
@@ -64,6 +109,8 @@ class Decoder:
         self.sliding = getattr(config, "sliding_window", None) if config.model_type == "mistral" else None
         self.static = config.rope_parameters["rope_type"] in STATIC_KINDS
         self._tables: tuple[Tensor, Tensor] | None = None
+        self._layers = [_layer_of(layer) for layer in model.module.model.layers]
+        self._final_norm = model.module.model.norm.weight.detach().float()
 
     def new_cache(self, capacity: int) -> KvCache:
         """An empty cache for `capacity` positions, at most the model's window."""
@@ -79,7 +126,8 @@ class Decoder:
         """
         hidden = self.hidden(ids, cache)[-1:]
         logits: Tensor = self.model.module.lm_head(hidden)[0]
-        if not bool(torch.isfinite(logits).all()):
+        # The largest is not finite where any value is NaN or +inf, and costs a tenth of testing each.
+        if not math.isfinite(float(logits.max())):
             raise RagqaError("The model computed values that are not finite; its weights or its type are wrong.")
         return logits
 
@@ -92,44 +140,30 @@ class Decoder:
             )
         if ids.shape[0] == 0:
             raise RagqaError("There are no tokens to read.")
-        for part in ids.split(self.chunk):
+        for part in torch.split(ids, self.chunk):
             states = self._forward(part, cache)
         return states
 
     def _forward(self, ids: Tensor, cache: KvCache) -> Tensor:
         stack = self.model.module.model
-        states: Tensor = stack.embed_tokens(ids.to(stack.embed_tokens.weight.device))
+        states: Tensor = stack.embed_tokens(ids.to(stack.embed_tokens.weight.device)).float()
         step = self._step(cache, ids.shape[0], states)
-        for index, layer in enumerate(stack.layers):
-            states, step = _moved(states, step, layer.input_layernorm.weight.device)
+        for index, layer in enumerate(self._layers):
+            states, step = _moved(states, step, layer.device)
             states = self._layer(layer, states, step, cache.keys[index], cache.values[index])
         cache.length = step.end
-        return self._norm(stack.norm, states.to(stack.norm.weight.device))
+        return self._norm(self._final_norm, states.to(self._final_norm.device))
 
-    def _layer(self, layer: Any, states: Tensor, step: _Step, keys: Tensor, values: Tensor) -> Tensor:
-        attention, mlp = layer.self_attn, layer.mlp
-        normed = self._norm(layer.input_layernorm, states)
-        turned, fresh = self._project(attention, normed, step)
-        keys[:, step.start : step.end] = turned[:, self.heads :].transpose(0, 1)
-        values[:, step.start : step.end] = fresh.transpose(0, 1)
-        states = states + attention.o_proj(self._attend(turned[:, : self.heads], keys, values, step))
-        normed = self._norm(layer.post_attention_layernorm, states)
-        fused = getattr(mlp, "fused", None)
-        gate, up = fused(normed).chunk(2, dim=-1) if fused is not None else (mlp.gate_proj(normed), mlp.up_proj(normed))
-        return states + mlp.down_proj(mlp.act_fn(gate) * up)
-
-    def _project(self, attention: Any, normed: Tensor, step: _Step) -> tuple[Tensor, Tensor]:
-        """Rotated queries and keys (tokens, heads + shared heads, size), and values (tokens, shared heads, size)."""
-        fused = getattr(attention, "fused", None)
-        if fused is not None:
-            mixed = fused(normed)
-        else:
-            mixed = torch.cat((attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)), dim=-1)
-        mixed = mixed.view(normed.shape[0], -1, self.size)
-        straight, fresh = mixed.split((self.heads + self.shared, self.shared), dim=1)
+    def _layer(self, layer: _Layer, states: Tensor, step: _Step, keys: Tensor, values: Tensor) -> Tensor:
+        mixed = layer.mix(self._norm(layer.norm, states)).view(states.shape[0], -1, self.size)
         # rotate_half(x) * sin, with the sign moved into the table of sines.
+        straight = mixed[:, : self.heads + self.shared]
         turned = torch.addcmul(straight * step.cosine, straight.roll(self.size // 2, -1), step.sine)
-        return turned, fresh
+        keys[:, step.start : step.end] = turned[:, self.heads :].transpose(0, 1)
+        values[:, step.start : step.end] = mixed[:, self.heads + self.shared :].transpose(0, 1)
+        states = states + layer.out(self._attend(turned[:, : self.heads], keys, values, step))
+        gate, up = layer.widen(self._norm(layer.post_norm, states)).chunk(2, dim=-1)
+        return states + layer.down(layer.act(gate) * up)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, step: _Step) -> Tensor:
         tokens = queries.shape[0]
@@ -150,8 +184,8 @@ class Decoder:
         )
         return mixed[0].transpose(0, 1).reshape(tokens, -1)
 
-    def _norm(self, norm: Any, states: Tensor) -> Tensor:
-        return functional.rms_norm(states, (states.shape[-1],), norm.weight, self.epsilon)
+    def _norm(self, weight: Tensor, states: Tensor) -> Tensor:
+        return functional.rms_norm(states, (states.shape[-1],), weight, self.epsilon).to(self.model.dtype)
 
     def _step(self, cache: KvCache, tokens: int, states: Tensor) -> _Step:
         start, end = cache.length, cache.length + tokens
@@ -175,7 +209,7 @@ class Decoder:
         """The model's own cosines and sines, (positions, 1, head size), the first half of the sines negated."""
         rotary = self.model.module.model.rotary_emb
         positions = torch.arange(start, end, device=states.device).unsqueeze(0)
-        cosine, sine = rotary(states[None], positions)
+        cosine, sine = (table.to(self.model.dtype) for table in rotary(states[None], positions))
         sine = sine[0].clone()
         sine[:, : self.size // 2].neg_()
         return cosine[0].unsqueeze(1), sine.unsqueeze(1)

@@ -163,13 +163,13 @@ class TiledLinear(nn.Module):
         return [one for one in held if one is not None]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        flat = inputs.reshape(-1, self.in_features)
+        flat = inputs if inputs.dim() == 2 else inputs.reshape(-1, self.in_features)
         if self.weights.order is not None:
             flat = flat.index_select(1, self.weights.order)
         product = self._packed(flat) if flat.shape[0] <= self.longest_packed else self._dequantized(flat)
         if self.bias is not None:
-            product += self.get_buffer("bias").to(product.dtype)
-        return product.reshape(*inputs.shape[:-1], self.out_features)
+            product += self.get_buffer("bias")
+        return product if inputs.dim() == 2 else product.reshape(*inputs.shape[:-1], self.out_features)
 
     def dequantized(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The weight this layer stands for, (outputs, inputs), columns in the model's order."""
@@ -186,16 +186,27 @@ class TiledLinear(nn.Module):
         return multiply(narrow, self.weights.codes, self.weights.group_size, self._constants).to(flat.dtype)
 
     def _dequantized(self, flat: Tensor) -> Tensor:
-        rows = self.weights.layout.rows
+        rows, kind = self.weights.layout.rows, product_dtype(flat.dtype)
+        wide = flat.to(kind)
         step = max(1, DEQUANTIZED_ELEMENTS // (self.in_features * rows)) * rows
-        product = torch.empty(flat.shape[0], self.out_features, dtype=flat.dtype)
-        target = torch.empty(self.in_features * min(step, self.out_features), dtype=flat.dtype)
+        product = torch.empty(flat.shape[0], self.out_features, dtype=kind)
+        target = torch.empty(self.in_features * min(step, self.out_features), dtype=kind)
         for first in range(0, self.out_features, step):
             columns = min(step, self.out_features - first)
             part = target[: self.in_features * columns].view(self.in_features, columns)
             self.weights.dequantize_into(part, first)
-            torch.mm(flat, part, out=product[:, first : first + columns])
-        return product
+            torch.mm(wide, part, out=product[:, first : first + columns])
+        return product.to(flat.dtype)
+
+
+def product_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The type to multiply in on a CPU: fp32 for bf16 where the processor has no bf16 product of its own.
+
+    Measured with AVX2 alone, 512 rows: ten times faster in fp32.
+    """
+    if dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return dtype
+    return torch.float32
 
 
 def gptq_linear(

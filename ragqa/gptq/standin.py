@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ragqa.gptq.model import build_empty
 from ragqa.gptq.packing import PackedLinear, pack
 from ragqa.gptq.quantization import Quantization
 from ragqa.gptq.rope import normalise_rope
+from ragqa.gptq.solver import Recipe, round_to_nearest
+from ragqa.gptq.source import Source, open_source
 from ragqa.gptq.writing import packed_tensors, write_checkpoint
 
 SEED_PROPORTIONS: dict[str, Any] = {
@@ -31,12 +33,40 @@ def make_stand_in(folder: Path) -> Path:
 
     Fetches the weights on the first call (`ragqa.gptq.smollm2`). An existing folder is kept as it is.
     """
-    from ragqa.gptq.quantize import QuantizeOptions, quantize
     from ragqa.gptq.smollm2 import fetch_gguf
 
     if not (folder / "config.json").is_file():
-        quantize(fetch_gguf(), folder, QuantizeOptions(bits=4, group_size=64, desc_act=False, method="rtn"))
+        round_model(fetch_gguf(), folder, Quantization(bits=4, group_size=64, desc_act=False, sym=False))
     return folder
+
+
+def round_model(source: Path, folder: Path, quantization: Quantization) -> None:
+    """Round every projection of a full-precision model to nearest: no calibration, a minute for the small model.
+
+    source: what `ragqa.gptq.source.open_source` opens. Raises ValueError for act-order, which rounding has not.
+    """
+    if quantization.desc_act:
+        raise ValueError("rounding to nearest has no activation order")
+    opened = open_source(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened.tokenizer().save_pretrained(folder)
+    write_checkpoint(folder, opened.config, quantization, [_rounded_tensors(opened, quantization)])
+
+
+def _rounded_tensors(opened: Source, quantization: Quantization) -> dict[str, Tensor]:
+    module = build_empty(normalise_rope(opened.config))
+    linears = {name for name, one in module.named_modules() if type(one) is nn.Linear and name != "lm_head"}
+    recipe = Recipe(quantization.bits, quantization.group_size, desc_act=False, sym=quantization.sym)
+    tensors: dict[str, Tensor] = {}
+    for name in opened.names:
+        layer = name.removesuffix(".weight")
+        if layer in linears:
+            rounded = round_to_nearest(opened.tensor(name), None, recipe)
+            packed = pack(rounded.codes, rounded.zeros, rounded.scales, rounded.g_idx, quantization.bits)
+            tensors.update(packed_tensors(layer, packed))
+        else:
+            tensors[name] = opened.tensor(name).to(torch.float16)
+    return tensors
 
 
 def llama_config(hidden: int, intermediate: int, layers: int, heads: int, vocabulary: int) -> dict[str, Any]:
@@ -69,7 +99,7 @@ def _random_shards(
     module: Any, quantization: Quantization, draw: torch.Generator
 ) -> Iterator[dict[str, Tensor]]:
     linears = {
-        name: one for name, one in module.named_modules() if type(one) is torch.nn.Linear and name != "lm_head"
+        name: one for name, one in module.named_modules() if type(one) is nn.Linear and name != "lm_head"
     }
     plain = {
         name: tuple(one.shape)
@@ -80,7 +110,7 @@ def _random_shards(
     for index, layer in enumerate(module.model.layers):
         prefix, shard, orders = f"model.layers.{index}.", {}, {}
         for name, linear in layer.named_modules():
-            if type(linear) is not torch.nn.Linear:
+            if type(linear) is not nn.Linear:
                 continue
             source = name if name.endswith(("o_proj", "down_proj")) else name.rpartition(".")[0]
             if source not in orders:

@@ -1,0 +1,210 @@
+"""Speed and size of the GPTQ model against dense models in transformers, in one run.
+
+    python benchmarks/gptq.py smollm2 [--threads N] [--rounds N] [--llama-cpp]
+    python benchmarks/gptq.py 1b      [--threads N] [--rounds N] [--lengths 512,2048]
+    python benchmarks/gptq.py crossover
+
+Every round times all variants one after another, so that other work on the machine weighs on all of them; the
+figures are medians over the rounds, of seconds and of the ratios within a round. Dense models hold the same
+weights, dequantized. CUDA is not measured: there was no card.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ragqa.gptq.checkpoint import open_checkpoint
+from ragqa.gptq.decoder import Decoder
+from ragqa.gptq.linear import GptqLinear, TiledLinear, gptq_linear
+from ragqa.gptq.model import LoadedModel, LoadOptions, build_empty, load_model
+from ragqa.gptq.packing import dequantize
+from ragqa.gptq.quantization import Quantization
+from ragqa.gptq.rope import normalise_rope
+from ragqa.gptq.standin import llama_config, make_random_llama, make_stand_in, random_layer
+
+DECODED = 24
+clock = time.perf_counter
+Timer = Callable[[int], float]
+
+
+def dense_model(folder: Path, dtype: torch.dtype) -> Any:
+    """transformers' own model of the same weights, in `dtype`."""
+    checkpoint = open_checkpoint(folder)
+    module = build_empty(normalise_rope({**checkpoint.config, "quantization_config": None}))
+    state: dict[str, Tensor] = {}
+    for layer in checkpoint.quantized_layers:
+        state[f"{layer}.weight"] = dequantize(checkpoint.packed(layer), dtype)
+    for name in checkpoint.tensors:
+        if name.rpartition(".")[0] not in checkpoint.quantized_layers or name.endswith(".bias"):
+            state[name] = checkpoint.tensor(name).to(dtype)
+    tied = bool(checkpoint.config.get("tie_word_embeddings"))
+    if tied:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    module.load_state_dict(state, assign=True, strict=True)
+    if tied:
+        module.lm_head.weight = module.model.embed_tokens.weight
+    module.model.rotary_emb = type(module.model.rotary_emb)(module.config)
+    return module.eval()
+
+
+def dense_timers(module: Any, ids: Tensor) -> tuple[Timer, Timer]:
+    """Seconds of a prefill of n tokens, and a token of decoding behind n tokens, with transformers' own cache."""
+    from transformers import DynamicCache
+
+    @torch.inference_mode()
+    def prefill(length: int) -> float:
+        started = clock()
+        module(ids[None, :length], past_key_values=DynamicCache(config=module.config), logits_to_keep=1)
+        return clock() - started
+
+    @torch.inference_mode()
+    def decode(length: int) -> float:
+        cache = DynamicCache(config=module.config)
+        token = module(ids[None, :length], past_key_values=cache, logits_to_keep=1).logits[:, -1].argmax(-1)
+        started = clock()
+        for _ in range(DECODED):
+            token = module(token[None], past_key_values=cache, logits_to_keep=1).logits[:, -1].argmax(-1)
+        return (clock() - started) / DECODED
+
+    return prefill, decode
+
+
+def our_timers(model: LoadedModel, ids: Tensor) -> tuple[Timer, Timer]:
+    """The same of our decoder."""
+    decoder = Decoder(model)
+
+    def prefill(length: int) -> float:
+        started = clock()
+        decoder.logits(ids[:length], decoder.new_cache(length))
+        return clock() - started
+
+    def decode(length: int) -> float:
+        cache = decoder.new_cache(length + DECODED)
+        logits = decoder.logits(ids[:length], cache)
+        started = clock()
+        for _ in range(DECODED):
+            logits = decoder.logits(logits.argmax().reshape(1), cache)
+        return (clock() - started) / DECODED
+
+    return prefill, decode
+
+
+def compare(folder: Path, rounds: int, lengths: list[int], slow: bool) -> None:
+    """Print seconds, tokens a second and ratios for one folder."""
+    ids = torch.randint(5, 30_000, (max([*lengths, 64]),), generator=torch.Generator().manual_seed(0))
+    ours = load_model(open_checkpoint(folder))
+    dense = {"dense fp32": dense_model(folder, torch.float32), "dense bf16": dense_model(folder, torch.bfloat16)}
+    timers = {name: dense_timers(module, ids) for name, module in dense.items()}
+    timers["gptq"] = our_timers(ours, ids)
+    for _, decode in timers.values():
+        decode(16)
+    report("decode behind 64", {name: pair[1] for name, pair in timers.items()}, 64, 1, rounds)
+    for length in lengths:
+        report(f"prefill {length}", {name: pair[0] for name, pair in timers.items()}, length, length,
+               1 if slow else rounds)
+    half = sum(one.numel() for one in {id(p): p for p in dense["dense bf16"].parameters()}.values()) * 2
+    print(f"weights: {ours.resident_bytes / 1e6:.0f} MB, dense bf16 {half / 1e6:.0f} MB, "
+          f"ratio {ours.resident_bytes / half:.3f}; gptq computes in {ours.dtype}")
+
+
+def report(what: str, timers: dict[str, Timer], argument: int, tokens: int, rounds: int) -> None:
+    seconds = [{name: timer(argument) for name, timer in timers.items()} for _ in range(rounds)]
+    for name in timers:
+        median = statistics.median(one[name] for one in seconds)
+        print(f"{what:>18} {name:>10}: {median:9.4f} s, {tokens / median:8.1f} tokens/s", flush=True)
+    for other in [name for name in timers if name != "gptq"]:
+        ratios = [one[other] / one["gptq"] for one in seconds]
+        print(f"{what:>18} gptq is {statistics.median(ratios):.2f} x {other} "
+              f"({min(ratios):.2f} … {max(ratios):.2f})", flush=True)
+
+
+def llama_cpp(rounds: int) -> None:
+    """Prefill and decode of the same SmolLM2 file in llama.cpp, through xllamacpp's own benchmark if it is there."""
+    import xllamacpp
+
+    from ragqa.gptq.smollm2 import fetch_gguf
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(fetch_gguf())
+    params.n_ctx, params.n_predict = 4096, DECODED
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
+    server = xllamacpp.Server(params)
+    for _ in range(rounds):
+        answer = server.handle_completions(
+            {"prompt": [5 + n % 30_000 for n in range(512)], "n_predict": DECODED, "cache_prompt": False,
+             "temperature": 0.0, "ignore_eos": True}
+        )
+        print("llama.cpp", answer.get("timings", answer))
+
+
+def crossover() -> None:
+    """Milliseconds of one layer through the int4 kernel and dequantized, by input rows."""
+    draw = torch.Generator().manual_seed(0)
+    for inputs, outputs, group in ((576, 3072, 64), (1536, 576, 64), (2048, 11264, 128), (5632, 2048, 128)):
+        packed = random_layer(inputs, outputs, Quantization(group_size=group), draw, torch.randperm(inputs))
+        tiled = gptq_linear(packed, None, torch.device("cpu"))
+        assert isinstance(tiled, TiledLinear)
+        weight = GptqLinear(packed).dequantized()
+        dense = nn.Linear(inputs, outputs, bias=False)
+        dense.weight = nn.Parameter(weight, requires_grad=False)
+        for rows in (1, 8, 16, 32, 48, 64, 96, 512):
+            states = torch.randn(rows, inputs)
+            figures = {}
+            for name, longest in (("int4", rows), ("dequantized", 0)):
+                tiled.longest_packed = longest
+                figures[name] = best(lambda states=states: tiled(states))
+            figures["dense"] = best(lambda states=states: functional.linear(states, weight))
+            print(f"{inputs:>5} x {outputs:>5}, {rows:>3} rows: "
+                  + ", ".join(f"{name} {value * 1e3:.2f} ms" for name, value in figures.items()), flush=True)
+
+
+def best(run: Callable[[], Any]) -> float:
+    """Seconds of the fastest of seven runs."""
+    run()
+    seconds = []
+    for _ in range(7):
+        started = clock()
+        run()
+        seconds.append(clock() - started)
+    return min(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["smollm2", "1b", "crossover"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lengths", default="512,2048")
+    parser.add_argument("--layers", type=int, default=18, help="decoder layers of the random Llama; 18 make 1.06B")
+    parser.add_argument("--llama-cpp", action="store_true")
+    parser.add_argument("--cpu-time", action="store_true", help="processor seconds, where others use the machine")
+    arguments = parser.parse_args()
+    if arguments.cpu_time:
+        global clock
+        clock = time.process_time
+    torch.set_num_threads(arguments.threads)
+    lengths = [int(one) for one in arguments.lengths.split(",") if one]
+    if arguments.what == "crossover":
+        crossover()
+        return
+    with tempfile.TemporaryDirectory() as work:
+        if arguments.what == "smollm2":
+            compare(make_stand_in(Path(work) / "smollm2"), arguments.rounds, lengths, slow=False)
+        else:
+            config = llama_config(2048, 5632, arguments.layers, 32, 32_000)
+            folder = make_random_llama(Path(work) / "llama", config, Quantization(sym=False))
+            compare(folder, arguments.rounds, lengths, slow=True)
+    if arguments.llama_cpp:
+        llama_cpp(arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
