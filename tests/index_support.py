@@ -30,9 +30,8 @@ class HashEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Any:
         self.texts += texts
-        rows = [
-            np.frombuffer(hashlib.shake_256(text.encode()).digest(DIMENSIONS), np.uint8) for text in texts
-        ]
+        digests = [hashlib.shake_256(text.encode()).digest(DIMENSIONS) for text in texts]
+        rows = [np.frombuffer(digest, np.uint8) for digest in digests]
         vectors = np.array(rows, np.float32).reshape(len(texts), DIMENSIONS) - 127.5
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -87,5 +86,7 @@ def dump(index: Path) -> dict[str, Any]:
         for query in QUERIES:
             content[f"words {query}"] = sorted((name[i], score) for i, score in opened.lexical(query, 10_000))
             vector = HashEmbedder().embed([query])[0]
-            content[f"near {query}"] = sorted((name[i], score) for i, score in opened.dense(vector, 10_000))
+            near = opened.dense(vector, 10_000)
+            # The order of a sum, and so its last digits, depend on a row's place in memory.
+            content[f"near {query}"] = sorted((name[i], round(score, 5)) for i, score in near)
     return content

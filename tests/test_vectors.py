@@ -1,4 +1,4 @@
-"""The Chroma generation: as good as comparing every vector, never half-written, never trusted when damaged."""
+"""The Chroma generation: as good as comparing every vector, never half-written, not trusted if damaged."""
 
 import shutil
 from pathlib import Path
