@@ -173,7 +173,7 @@ def test_docx(read) -> None:
     made = docx.Document()
     made.core_properties.title = "Offshore safety"
     made.core_properties.author = "R. Vane"
-    made.core_properties.created = datetime(2024, 3, 4, 9, 0)
+    made.core_properties.created = datetime(2024, 3, 4, 9, 0)  # noqa: DTZ001  as office files hold it
     made.add_heading("Boarding", level=1)
     made.add_paragraph("Wear the harness.")
     made.add_heading("Weather", level=2)
@@ -214,7 +214,7 @@ def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
     sheet.append(["Price list"])
     sheet.append(["Part", "Price", "Share", "From"])
     sheet.append(["Anode", 1200.0, 0.125, date(2025, 1, 2)])
-    sheet.append(["Big\nbuoy", 0.1 + 0.2, 1, datetime(2025, 1, 2, 3, 4)])
+    sheet.append(["Big\nbuoy", 0.1 + 0.2, 1, datetime(2025, 1, 2, 3, 4)])  # noqa: DTZ001  as cells hold it
     for row in (3, 4):
         sheet.cell(row, 3).number_format = "0.0%"
     book.create_sheet("Empty")
@@ -287,11 +287,13 @@ def test_rtf_and_rst(read) -> None:
 
 def test_epub_and_its_properties(read) -> None:
     opf = """<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="i"><metadata
-    xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:identifier id="i">x</dc:identifier><dc:title>Ten years</dc:title>
+    xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:identifier id="i">x</dc:identifier>
+    <dc:title>Ten years</dc:title>
     <dc:creator>A. Writer</dc:creator><dc:date>2023-04-05</dc:date><dc:language>en</dc:language></metadata>
     <manifest><item id="c" href="c.xhtml" media-type="application/xhtml+xml"/></manifest>
     <spine><itemref idref="c"/></spine></package>"""
-    container = """<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0"><rootfiles>
+    container = """<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0">
+    <rootfiles>
     <rootfile full-path="b.opf" media-type="application/oebps-package+xml"/></rootfiles></container>"""
     chapter = """<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title></head><body>
     <h1>The start</h1><p>It began with a buoy.</p></body></html>"""

@@ -86,7 +86,7 @@ def test_a_gap_and_an_indent_start_paragraphs(read) -> None:
     first, second = LEFT[:3], RIGHT[:3]
     gap = paragraph(72, 700, first) + paragraph(72, 640, second)
     assert texts(read(pdf_bytes([gap])), "paragraph") == ["\n".join(first), "\n".join(second)]
-    indented = paragraph(72, 700, first) + [(90, 664, 10, second[0]), *paragraph(72, 652, second[1:])]
+    indented = [*paragraph(72, 700, first), (90, 664, 10, second[0]), *paragraph(72, 652, second[1:])]
     assert texts(read(pdf_bytes([indented])), "paragraph") == ["\n".join(first), "\n".join(second)]
 
 
@@ -151,7 +151,8 @@ def test_cells_on_one_line_are_separated_by_tabs(read) -> None:
 
 
 def test_properties_become_metadata(read) -> None:
-    info = "/Title (Tether fatigue) /Author (I. Moss) /CreationDate (D:20240905123000+02'00') /ModDate (D:20250101)"
+    dates = "/CreationDate (D:20240905123000+02'00') /ModDate (D:20250101)"
+    info = f"/Title (Tether fatigue) /Author (I. Moss) {dates}"
     metadata = dict(read(pdf_bytes([paragraph(72, 700, LEFT)], info=info)).metadata)
     assert metadata == {
         "title": "Tether fatigue",

@@ -1,4 +1,4 @@
-"""250 real documents, sound and broken, through the pool. Needs the shared data; nothing of it is kept here."""
+"""250 real documents, sound and broken, through the pool. Needs the shared data; none of it is kept here."""
 
 import json
 import os
@@ -141,7 +141,7 @@ def test_the_words_that_pypdf_finds_are_there(results) -> None:
         try:
             pages = pypdf.PdfReader(FILES / entry["file"]).pages
             expected = words_of("\n".join(page.extract_text() for page in pages))
-        except Exception:  # noqa: S112  pypdf's own failures are not ours
+        except Exception:  # pypdf's own failures are not ours
             continue
         # Words that a line end cut are whole in ours and halved in pypdf's: both stand in the squeezed text.
         squeezed = re.sub(r"\W+", "", unicodedata.normalize("NFKC", text))

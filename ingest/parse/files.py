@@ -4,8 +4,8 @@ import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from ingest.parse import mail as mails
 from ingest.parse import packages
 from ingest.parse.canonical import assemble
 from ingest.parse.formats import sniff
@@ -14,6 +14,9 @@ from ingest.parse.names import SEPARATOR, member_names
 from ingest.parse.problems import Unparsable, failed, skipped
 from ingest.parse.readers import Source, read
 from ingest.types import Document, Member, Problem
+
+if TYPE_CHECKING:
+    from ingest.parse.mail import Mail
 
 
 @dataclass(slots=True)
@@ -94,15 +97,15 @@ def _members(holder: _Holder, limits: Limits, budget: _Budget, depth: int) -> It
 def _inner_members(
     name: str, content: bytes | Document | Problem, limits: Limits, budget: _Budget, depth: int
 ) -> Iterator[Member]:
-    if not isinstance(content, bytes):
-        yield Member(name, content)
-        return
     try:
-        budget.take(len(content))
+        budget.take(len(content) if isinstance(content, bytes) else 0)
     except Unparsable as outcome:
         yield Member(name, outcome.problem)
         return
-    yield from _members(_Holder(name, name, content), limits, budget, depth + 1)
+    if isinstance(content, bytes):
+        yield from _members(_Holder(name, name, content), limits, budget, depth + 1)
+    else:
+        yield Member(name, content)
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -145,7 +148,9 @@ def _is_litter(filename: str) -> bool:
 
 
 def _inside_mbox(holder: _Holder, limits: Limits) -> _Inside:
-    contents = mails.split_mbox(holder.data)
+    from ingest.parse.mail import split_mbox
+
+    contents = split_mbox(holder.data)
     if not contents:
         raise failed("parser_error", "The mailbox holds no line that starts a mail: is it an mbox?")
     names = member_names(holder.name, [str(number) for number in range(1, len(contents) + 1)])
@@ -154,19 +159,24 @@ def _inside_mbox(holder: _Holder, limits: Limits) -> _Inside:
 
 
 def _inside_eml(holder: _Holder, limits: Limits) -> _Inside:  # noqa: ARG001  one signature for the table below
-    return _inside_mail(holder, mails.read_eml)
+    from ingest.parse.mail import read_eml
+
+    return _inside_mail(holder, read_eml)
 
 
 def _inside_msg(holder: _Holder, limits: Limits) -> _Inside:  # noqa: ARG001
-    return _inside_mail(holder, mails.read_msg)
+    from ingest.parse.mail import read_msg
+
+    return _inside_mail(holder, read_msg)
 
 
-def _inside_mail(holder: _Holder, reader: Callable[[bytes], mails.Mail]) -> _Inside:
+def _inside_mail(holder: _Holder, reader: "Callable[[bytes], Mail]") -> _Inside:
     """The mail itself under its own name, then what is attached to it."""
+    from ingest.parse.mail import mail_metadata, mail_pieces
+
     try:
         mail = reader(holder.data)
-        pieces = mails.mail_pieces(mail)
-        yield holder.name, assemble(holder.data, pieces, mails.mail_metadata(mail), stem=holder.stem)
+        yield holder.name, assemble(holder.data, mail_pieces(mail), mail_metadata(mail), stem=holder.stem)
     except Exception as error:
         yield holder.name, problem_of(error)
         return

@@ -17,7 +17,7 @@ class Limits:
     max_bytes: int = 256 * MIB
     max_unpacked_bytes: int = 200 * MIB
     max_part_bytes: int = 64 * MIB
-    max_members: int = 2000
+    max_members: int = 10_000
     max_depth: int = 3
     max_characters: int = 50_000_000
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from ingest.types import Metadata
 
@@ -61,6 +60,8 @@ def iso_date(text: str) -> str:
         except ValueError:
             continue
         return parsed.isoformat(timespec="minutes") if "%H" in form else parsed.date().isoformat()
+    from email.utils import parsedate_to_datetime
+
     try:
         return parsedate_to_datetime(text).isoformat(timespec="seconds")
     except (ValueError, TypeError, IndexError, OverflowError):

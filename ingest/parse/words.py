@@ -8,6 +8,7 @@ import re
 import sys
 from types import ModuleType
 
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -17,10 +18,8 @@ def word_tokenize(text: str) -> list[str]:
 
 
 def sent_tokenize(text: str) -> list[str]:
-    """Sentences by nupunkt."""
-    from ingest.sentences import sentence_spans
-
-    return [text[start:end] for start, end in sentence_spans(text)]
+    """Sentences by their full stops. unstructured only counts them; nupunkt took 40 % of the time of a page."""
+    return _SENTENCE_END.split(text)
 
 
 def pos_tag(text: str) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ def xml_pieces(data: bytes) -> list[Piece]:
     from lxml import etree
 
     root = None
-    # "internal" reads no file and no address for an entity; a document that names one is read without entities.
+    # "internal" reads no file and no address; a document with such an entity is read without any.
     for entities, recover in (("internal", False), (False, False), (False, True)):
         parser = etree.XMLParser(
             resolve_entities=entities,
