@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 from ingest.sentences import sentence_spans
 from ragqa.errors import PromptTooLongError
@@ -74,6 +75,35 @@ def test_defused_text_keeps_its_length_and_holds_no_marker_role_or_special_token
         assert not any(token in form for token in SPECIAL)
     safe.encode("utf-8")  # no lone surrogates
     assert all(c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") for c in safe)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """A tokenizer at its most dangerous: it normalises (NFKC), and takes special tokens out of any text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
+    names = [
+        "<s>",
+        "</s>",
+        "<unk>",
+        "<pad>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "[INST]",
+        "[/INST]",
+        "<<SYS>>",
+        *MARKERS,
+    ]
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=True) for name in names])
+    return tokenizer
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=HOSTILE)
+def test_no_text_gives_a_control_token(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer.encode("a<s>b").ids
+    assert not tokenizer.encode(defuse(text)).ids  # it has no vocabulary but its special tokens
 
 
 @pytest.mark.parametrize(
