@@ -17,7 +17,7 @@ from ragqa.types import Citation, ContextBlock, Prompt, Sentence, Verdict
 MAX_QUOTES = 3
 MAX_BLOCKS = 2
 # Chosen on the clapnq questions with an even hash, reported on the odd ones: benchmarks/check.py prints both.
-# SUPPORTED: 0.5 to 0.7 accept 92 % of the human answers there, 0.65 and up no flipped one. The rest is untuned.
+# SUPPORTED: 0.5 to 0.7 accept 92 % of the human answers there, 0.65 and up no flipped one. The rest: untuned.
 SUPPORTED = 0.65  # share of the content words, weighted by rarity, that quotes must hold
 PARTIAL = 0.35  # below this a sentence is not about what the quotes say
 QUESTION = 0.50  # share of the question's words that must stand with a short answer

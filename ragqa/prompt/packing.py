@@ -106,6 +106,8 @@ class _Scale:
             return None
         cuts = _nested_cuts(fitting)
         weigh = cache(lambda number: self.weigh(_cut(fitting.block, cuts[number])))
+        if not cuts or weigh(0) > free:
+            return None
         best = bisect_right(range(len(cuts)), free, key=weigh) - 1
         while best >= 0 and weigh(best) > free:
             best -= 1  # more text never takes fewer tokens, but for merges at the seam
