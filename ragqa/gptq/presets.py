@@ -1,0 +1,70 @@
+"""The models known by name: what their folders do not say of themselves. Pure: no torch, no disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+RESEARCH_ONLY = (
+    "made from LLaMA, whose first licence allows non-commercial research only, and tuned on text that a commercial "
+    "model wrote under terms of its own"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A model known by name.
+
+    repository: its hub id; None for the small model, which `make_stand_in` makes.
+    rope_factor and trained_positions: the scaling that its configuration may leave out; None where it says all.
+    window: positions for prompt and answer together, as its card measured them.
+    wrapper: a name in `ragqa.prompt.WRAPPERS`; None for the tokenizer's own chat template.
+    restricted: the licence has to be shown when the model is used.
+    """
+
+    repository: str | None
+    window: int
+    licence: str
+    rope_factor: float | None = None
+    trained_positions: int | None = None
+    wrapper: str | None = None
+    stops: tuple[str, ...] = ()
+    restricted: bool = False
+
+
+def _airoboros(repository: str, factor: float) -> Preset:
+    return Preset(
+        repository=repository,
+        window=int(2048 * factor),
+        licence=RESEARCH_ONLY,
+        rope_factor=factor,
+        trained_positions=2048,
+        wrapper="airoboros",
+        stops=("USER:", "BEGININPUT", "BEGININSTRUCTION"),
+        restricted=True,
+    )
+
+
+def _qwen(size: str, licence: str = "Apache-2.0") -> Preset:
+    return Preset(
+        repository=f"Qwen/Qwen2.5-{size}-Instruct-GPTQ-Int4",
+        window=32_768,
+        licence=licence,
+        restricted=licence != "Apache-2.0",
+    )
+
+
+PRESETS: Mapping[str, Preset] = {
+    "airoboros-33b-16k": _airoboros("bhenrym14/airoboros-33b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8),
+    "airoboros-13b-8k": _airoboros("bhenrym14/airoboros-13b-gpt4-1.4.1-PI-8192-GPTQ", 4),
+    "airoboros-7b-16k": _airoboros("bhenrym14/airoboros-7b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8),
+    "qwen2.5-0.5b": _qwen("0.5B"),
+    "qwen2.5-1.5b": _qwen("1.5B"),
+    "qwen2.5-3b": _qwen("3B", "Qwen Research License, non-commercial"),
+    "qwen2.5-7b": _qwen("7B"),
+    "smollm2-135m": Preset(repository=None, window=8192, licence="Apache-2.0"),
+}
+"""By the name that `--model` takes."""
+
+
+def preset_of(model: str) -> Preset | None:
+    """The preset of that name or hub id, if there is one."""
+    return PRESETS.get(model) or next((one for one in PRESETS.values() if one.repository == model), None)

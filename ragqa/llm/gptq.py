@@ -1,0 +1,194 @@
+"""The engine `gptq`: the patched GPTQ model in process. Needs the extra `gptq`; loads torch when it is opened."""
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragqa.errors import CheckpointError, EngineUnavailableError
+from ragqa.gptq.presets import PRESETS, Preset, preset_of
+from ragqa.gptq.proof import read_proven_length
+from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
+from ragqa.prompt import WRAPPERS
+from ragqa.types import Generation, Prompt
+
+if TYPE_CHECKING:
+    from ragqa.gptq.decoder import Decoder
+    from ragqa.gptq.encoding import Encoder
+    from ragqa.gptq.model import LoadedModel, LoadOptions
+
+logger = logging.getLogger(__name__)
+
+INSTALL = "The engine gptq needs torch and transformers: pip install 'ragqa[gptq]'"
+
+
+@dataclass(frozen=True, slots=True)
+class GptqEngine:
+    """A loaded model and how it is spoken to. Build it with `open_gptq_engine`."""
+
+    model: str
+    window: int
+    encoder: "Encoder"
+    decoder: "Decoder"
+    ends: frozenset[int]
+    stops: tuple[str, ...] = ()
+    licence: str | None = None
+    name: str = field(default="gptq", init=False)
+    estimated: bool = field(default=False, init=False)
+
+    def encode(self, message: str) -> tuple[int, ...]:
+        """The final ids of a message, wrapper and BOS included; nothing in the message becomes a control token."""
+        return self.encoder.encode(message)
+
+    def generate(
+        self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
+    ) -> Generation:
+        """Answer the prompt's ids. Ctrl-C ends it with what there is, marked `interrupted`.
+
+        Raises RagqaError where prompt and answer do not fit the window.
+        """
+        from ragqa.errors import PromptTooLongError
+        from ragqa.gptq.generate import Sampling, continue_text
+
+        if len(prompt.token_ids) + 1 > self.window:
+            raise PromptTooLongError(
+                f"The prompt takes {len(prompt.token_ids)} tokens; the window of {self.model} is {self.window}."
+            )
+        sampling = Sampling(
+            min(options.max_tokens, self.window - len(prompt.token_ids)),
+            options.temperature,
+            options.top_p,
+            options.seed,
+        )
+        tokenizer = self.encoder.tokenizer
+        written = continue_text(
+            self.decoder, tokenizer, prompt.token_ids, sampling, self.ends, self.stops, on_text
+        )
+        return Generation(written.text, len(written.ids), written.stopped)
+
+
+def open_gptq_engine(
+    model: str,
+    options: "LoadOptions | None" = None,
+    *,
+    wrapper: str | None = None,
+    revision: str | None = None,
+    allow_unproven_length: bool = False,
+) -> GptqEngine:
+    """Load a preset, a local folder, or a hub id `owner/name`; `PRESET:FOLDER` for a preset's weights in a folder.
+
+    wrapper: a name in WRAPPERS; by default the preset's, else the tokenizer's chat template, else `plain`.
+    Raises EngineUnavailableError without the extra or the weights, CheckpointError for a folder that is refused.
+    """
+    try:
+        from ragqa.gptq.checkpoint import open_checkpoint
+        from ragqa.gptq.decoder import Decoder
+        from ragqa.gptq.model import LoadOptions, load_model
+    except ImportError as error:
+        raise EngineUnavailableError(INSTALL) from error
+    preset, folder = find_model(model, revision)
+    options = preset_options(preset, options or LoadOptions())
+    loaded = load_model(open_checkpoint(folder), options)
+    tokenizer = read_tokenizer(folder)
+    if preset is not None and preset.restricted:
+        logger.warning("%s: %s.", model, preset.licence)
+    return GptqEngine(
+        model=model if preset else str(folder),
+        window=usable_window(folder, preset, loaded, allow_unproven_length=allow_unproven_length),
+        encoder=make_encoder(tokenizer, wrapper or (preset.wrapper if preset else None)),
+        decoder=Decoder(loaded),
+        ends=end_ids(folder, tokenizer, loaded.config.eos_token_id),
+        stops=preset.stops if preset else (),
+        licence=preset.licence if preset else None,
+    )
+
+
+def find_model(model: str, revision: str | None = None) -> tuple[Preset | None, Path]:
+    """The preset behind a name, if any, and the folder its weights lie in."""
+    from ragqa.gptq.configuration import find_folder
+    from ragqa.gptq.smollm2 import cache_folder
+
+    name, colon, path = model.partition(":")
+    if colon and name in PRESETS:
+        return PRESETS[name], find_folder(path)
+    preset = None if Path(model).expanduser().is_dir() else preset_of(model)
+    if preset is None:
+        return None, find_folder(model, revision)
+    if preset.repository is not None:
+        return preset, find_folder(preset.repository, revision)
+    folder = cache_folder() / model
+    if not (folder / "config.json").is_file():
+        raise EngineUnavailableError(f"{model} is not made yet; `make model` downloads and quantizes it.")
+    return preset, folder
+
+
+def preset_options(preset: Preset | None, options: "LoadOptions") -> "LoadOptions":
+    """The preset's scaling joined to what was asked for; the same factor twice is the same, another is an error."""
+    from dataclasses import replace
+
+    if preset is None or preset.rope_factor is None:
+        return options
+    if options.rope_factor not in (None, preset.rope_factor):
+        raise CheckpointError(
+            f"The preset scales rotary positions by {preset.rope_factor:g}, but {options.rope_factor:g} was asked for."
+        )
+    return replace(options, rope_factor=preset.rope_factor, trained_positions=preset.trained_positions)
+
+
+def usable_window(
+    folder: Path, preset: Preset | None, loaded: "LoadedModel", *, allow_unproven_length: bool
+) -> int:
+    """The window that may be used: what the scaling gives, or less where a scaled model was never seen to work so far.
+
+    Unscaled models were trained on their window, and a preset's window was measured by its makers. For others
+    `ragqa model check` writes the proven length beside the model; until then the trained positions are the limit.
+    """
+    proven = read_proven_length(folder, loaded.rope_factor)
+    if preset is not None:
+        if preset.window > loaded.window:
+            raise CheckpointError(
+                f"{folder} gives {loaded.window} positions, the preset has {preset.window}: "
+                "the folder holds another model, or its rope scaling is missing."
+            )
+        return preset.window
+    if allow_unproven_length:
+        return loaded.window
+    if proven is not None:
+        return min(proven, loaded.window)
+    return loaded.window if loaded.rope_factor == 1 else int(loaded.window / loaded.rope_factor)
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The folder's own tokenizer; its code is never run. Raises CheckpointError where there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder} holds no tokenizer that can be read: {error}") from error
+
+
+def make_encoder(tokenizer: Any, wrapper: str | None) -> "Encoder":
+    """The encoder of a named wrapper, else of the tokenizer's chat template, else of the message alone."""
+    from ragqa.gptq.encoding import template_encoder, wrapper_encoder
+
+    if wrapper is None and tokenizer.chat_template:
+        return template_encoder(tokenizer)
+    if wrapper is not None and wrapper not in WRAPPERS:
+        raise CheckpointError(f"There is no wrapper {wrapper!r}; there are {', '.join(WRAPPERS)}.")
+    return wrapper_encoder(tokenizer, WRAPPERS[wrapper or "plain"])
+
+
+def end_ids(folder: Path, tokenizer: Any, configured: int | Iterable[int] | None) -> frozenset[int]:
+    """Every id that ends an answer: of the tokenizer, the configuration and `generation_config.json`."""
+    found: list[Any] = [tokenizer.eos_token_id, configured]
+    path = folder / "generation_config.json"
+    if path.is_file():
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")).get("eos_token_id"))
+        except (ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+    flat = [one for value in found for one in (value if isinstance(value, list | tuple) else [value])]
+    return frozenset(int(one) for one in flat if one is not None)
