@@ -147,7 +147,7 @@ class _Reading:
 
     def _pair(self, line: str) -> tuple[str, str] | None:
         """Key and normalised value of a metadata line."""
-        key, colon, value = line[_end_of_bullet(line) :].strip().strip("*_`").partition(":")
+        key, colon, value = line[_end_of_bullet(line) :].strip().partition(":")
         key = key.strip(" *_`").casefold()
         return (key, normalise(value)) if colon and key in self.keys else None
 

@@ -109,10 +109,8 @@ class _Scale:
         if not cuts or weigh(0) > free:
             return None
         best = bisect_right(range(len(cuts)), free, key=weigh) - 1
-        while best >= 0 and weigh(best) > free:
+        while weigh(best) > free:
             best -= 1  # more text never takes fewer tokens, but for merges at the seam
-        if best < 0:
-            return None
         return replace(fitting, block=replace(_cut(fitting.block, cuts[best]), tokens=weigh(best)))
 
 
