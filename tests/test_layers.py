@@ -25,7 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),
     ("ragqa.citations.measures", "ragqa.citations.words"),
     ("ragqa.prompt.packing", "ragqa.prompt.metadata", "ragqa.prompt.grammar", "ragqa.prompt.defusing"),
-    ("ragqa.types", "ragqa.settings", "ragqa.errors", "ragqa"),
+    ("ragqa.types", "ragqa.settings", "ragqa.errors", "ragqa.cache", "ragqa"),
     ("ingest.pipeline",),
     ("ingest.index",),
     ("ingest.discover", "ingest.parse", "ingest.chunk", "ingest.embed", "ingest.catalogue", "ingest.vectors"),

@@ -1,21 +1,33 @@
 """A folder with a question set in, its figures out: ingests the documents, asks the questions, reports."""
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from ingest.embed import Embedder, load_embedder
 from ingest.index import open_index
 from ingest.pipeline import IngestOptions, Tools, ingest_paths
 from ragqa.answering import Answerer
+from ragqa.cache import cache_folder
 from ragqa.errors import QuestionFileError
 from ragqa.evaluation.corpus import write_corpus
-from ragqa.evaluation.question_set import Question, QuestionSet
+from ragqa.evaluation.question_set import Question, QuestionSet, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, report_of
 from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion
 from ragqa.settings import AnswerSettings, RetrievalSettings
-from ragqa.wiring import EngineChoice, build_engine
+from ragqa.wiring import EngineChoice, build_engine, index_path
+
+Tick = Callable[[str, int, int | None], None]
+"""Told the stage, how much of it is done, and how much there is where that is known."""
+
+
+def silent(_stage: str, _done: int, _total: int | None) -> None:
+    """Progress for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,11 @@ def ignore_progress(_done: int, _total: int) -> None:
 
 
 def build_index(
-    question_set: QuestionSet, folder: Path, workers: int = 1, tools: Tools | None = None
+    question_set: QuestionSet,
+    folder: Path,
+    workers: int = 1,
+    tools: Tools | None = None,
+    tick: Tick = silent,
 ) -> tuple[Path, Mapping[str, str]]:
     """The index of a set's documents under `folder`, and the set's id by source. Made once, then kept.
 
@@ -46,7 +62,7 @@ def build_index(
     """
     places = write_corpus(question_set, folder / "documents")
     index = folder / ".ragqa"
-    report = ingest_paths([folder / "documents"], index, IngestOptions(workers=workers), tools=tools)
+    report = ingest_paths([folder / "documents"], index, IngestOptions(workers=workers), tick, tools)
     if report.failed:
         first = report.failed[0]
         raise QuestionFileError(f"{question_set.name}: {first.source} could not be ingested: {first.message}")
@@ -76,6 +92,56 @@ def measure(
         outcomes = asking.ask_all(chosen, gold_removed=options.gold_removed, on_question=on_question)
         engine, model = (answerer.engine.name, answerer.engine.model) if answerer else ("", "")
     return report_of(name, engine, model, outcomes)
+
+
+def measure_set(named: str, explicit: Path | None, options: EvalOptions, tick: Tick) -> EvalReport:
+    """The figures of a set by folder, by name under RAGQA_EVAL_DATA, or of a question file on an index.
+
+    A set's documents are ingested once, into the cache. Raises QuestionFileError where there is no such set.
+    """
+
+    def done(number: int, total: int) -> None:
+        tick("questions", number, total)
+
+    path = Path(named)
+    if path.suffix == ".jsonl":
+        return measure(path.stem, read_questions(path), index_path(explicit), {}, options, done)
+    folder = find_set(path)
+    question_set = read_set(folder)
+    made, places = build_index(question_set, cache_of(folder), tick=tick)
+    return measure(question_set.name, question_set.questions, made, places, options, done)
+
+
+def find_set(path: Path) -> Path:
+    """The set's folder: the path itself, else that name under RAGQA_EVAL_DATA or its `eval`."""
+    data = os.environ.get("RAGQA_EVAL_DATA")
+    places = [path, *([Path(data) / path, Path(data) / "eval" / path] if data else [])]
+    for place in places:
+        if (place / "questions.jsonl").is_file():
+            return place
+    looked = ", ".join(map(str, places))
+    raise QuestionFileError(
+        f"No question set {path}: no questions.jsonl in {looked}. RAGQA_EVAL_DATA names where sets lie."
+    )
+
+
+def cache_of(folder: Path) -> Path:
+    """Where a set's index is kept: by the place and the content of its documents."""
+    documents = folder / "documents.jsonl"
+    content = documents.read_bytes() if documents.is_file() else b""
+    key = sha256(str(folder.resolve()).encode() + content).hexdigest()[:16]
+    return cache_folder() / "eval" / f"{folder.name}-{key}"
+
+
+def read_baseline(path: Path) -> Mapping[str, Any]:
+    """An earlier `eval --json`. Raises QuestionFileError where it is none."""
+    try:
+        baseline = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise QuestionFileError(f"{path} is no earlier eval --json: {error}") from error
+    if not isinstance(baseline, dict) or "metrics" not in baseline:
+        raise QuestionFileError(f"{path} is no earlier eval --json: it has no metrics.")
+    return baseline
 
 
 def questions_of(questions: tuple[Question, ...], part: str) -> tuple[Question, ...]:

@@ -1,0 +1,100 @@
+"""`eval`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragqa.cli.options import (
+    ContextTokensOption,
+    IndexOption,
+    JsonOption,
+    ModelOption,
+    StrictOption,
+    TopKOption,
+)
+from ragqa.cli.output import progress, put, put_json, say
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the command of this file on the program."""
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    question_set: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET",
+            help="A folder with documents.jsonl and questions.jsonl, the name of one under RAGQA_EVAL_DATA, "
+            "or a questions.jsonl to ask the index.",
+            show_default=False,
+        ),
+    ],
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="NAME",
+            help="Who answers. [default: nobody, only retrieval is measured]",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+    index: IndexOption = None,
+    context_tokens: ContextTokensOption = None,
+    top_k: TopKOption = 24,
+    strict: StrictOption = False,
+    part: Annotated[
+        str, typer.Option("--part", metavar="all|even|odd", help="Half of the questions, by their ids.")
+    ] = "all",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, metavar="N", help="Only the first N questions.", show_default=False),
+    ] = None,
+    gold_removed: Annotated[
+        bool,
+        typer.Option("--gold-removed", help="Ask answerable questions again without their documents."),
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            "--baseline", metavar="FILE", help="An earlier --json; exit 7 where worse.", show_default=False
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with plots.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure retrieval, answers and refusals on a question set."""
+    from ragqa.errors import CheckFailedError
+    from ragqa.evaluation.page import html_page
+    from ragqa.evaluation.report import compare, comparison_table, is_regression, report_json, table
+    from ragqa.evaluation.suite import EvalOptions, measure_set, read_baseline
+    from ragqa.settings import AnswerSettings, RetrievalSettings
+    from ragqa.wiring import EngineChoice
+
+    if part not in ("all", "even", "odd"):
+        raise typer.BadParameter("all, even or odd", param_hint="--part")
+    options = EvalOptions(
+        engine=EngineChoice(engine, model) if engine else None,
+        retrieval=RetrievalSettings(top_k=top_k),
+        answering=AnswerSettings(context_tokens=context_tokens, strict=strict),
+        gold_removed=gold_removed,
+        part=part,
+        limit=limit,
+    )
+    earlier = read_baseline(baseline) if baseline else None
+    with progress() as tick:
+        report = measure_set(question_set, index, options, tick)
+    comparisons = compare(report, earlier) if earlier else []
+    put_json(report_json(report)) if as_json else put(table(report) + "\n")
+    if page:
+        page.write_text(html_page(report, comparisons), encoding="utf-8")
+        say(f"Wrote {page}.")
+    if comparisons:
+        say(comparison_table(comparisons))
+        if is_regression(comparisons):
+            raise CheckFailedError(f"Worse than {baseline}.")
