@@ -150,6 +150,33 @@ def test_cells_on_one_line_are_separated_by_tabs(read) -> None:
     ]
 
 
+def test_a_statement_has_two_header_rows_and_labels_between_its_amounts(read) -> None:
+    rows = [
+        ["", "Three Months Ended", "Six Months Ended"],
+        ["", "July 29, 2023", "July 30, 2022"],
+        ["Revenue", "9,583", "10,329"],
+        ["Gross profit", "2,220", "2,287"],
+        ["Other income (expense):"],
+        ["Interest expense", "(12)", "(7)"],
+        ["Net earnings", "274", "306"],
+    ]
+    page = [
+        (72 + 180 * n, 700 - 14 * m, 10, cell)
+        for m, row in enumerate(rows)
+        for n, cell in enumerate(row)
+        if cell
+    ]
+    assert kinds(read(pdf_bytes([page]))) == [
+        ("table_header", "Three Months Ended\tSix Months Ended"),
+        ("table_header", "July 29, 2023\tJuly 30, 2022"),
+        ("table_row", "Revenue\t9,583\t10,329"),
+        ("table_row", "Gross profit\t2,220\t2,287"),
+        ("table_row", "Other income (expense):"),
+        ("table_row", "Interest expense\t(12)\t(7)"),
+        ("table_row", "Net earnings\t274\t306"),
+    ]
+
+
 def test_properties_become_metadata(read) -> None:
     dates = "/CreationDate (D:20240905123000+02'00') /ModDate (D:20250101)"
     info = f"/Title (Tether fatigue) /Author (I. Moss) {dates}"

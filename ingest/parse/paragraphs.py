@@ -9,6 +9,7 @@ from statistics import median
 
 from ingest.parse.canonical import REPLACEMENT, Piece, clean
 from ingest.parse.layout import PageText, Row, Word, page_rows, turn
+from ingest.parse.tables import count_header_rows
 from ingest.types import ElementKind, Line
 
 _BULLET = re.compile(r"(?:[•‣◦▪●○■–—*]|\(?\d{1,3}[.)]|\(?[a-z][.)]|\([ivx]+\))(?:\s|$)")
@@ -57,28 +58,39 @@ def _leading(rows: Sequence[Row]) -> float:
 
 
 def _tables(rows: Sequence[Row]) -> Iterable[list[Row]]:
-    """Rows one by one, but those of a table together: two or more in sequence that have cells."""
-    group: list[Row] = []
-    for row in rows:
-        below = not group or row.y0 < group[-1].y1
-        if len(row.segments) > 1 and below:
-            group.append(row)
-            continue
-        if group:
-            yield from [group] if len(group) >= 2 else [[one] for one in group]
-        group = [row] if len(row.segments) > 1 else []
-        if len(row.segments) == 1:
-            yield [row]
-    if group:
-        yield group
+    """Rows one by one, but those of a table together: two or more with cells, and the labels between them."""
+    start = 0
+    while start < len(rows):
+        end = start
+        while end < len(rows) and _is_next_of_table(rows, start, end):
+            end += 1
+        if end - start >= 2:
+            yield list(rows[start:end])
+            start = end
+        else:
+            yield [rows[start]]
+            start += 1
+
+
+def _is_next_of_table(rows: Sequence[Row], start: int, place: int) -> bool:
+    row = rows[place]
+    below = place == start or row.y0 < rows[place - 1].y1
+    if len(row.segments) > 1:
+        return below
+    # "Operating expenses:" between rows of amounts
+    label = place - start >= 2 and place + 1 < len(rows) and len(row.text) < 80
+    if not (label and below and len(rows[place - 1].segments) > 1 and len(rows[place + 1].segments) > 1):
+        return False
+    steps = (rows[place - 1].y0 - row.y0, row.y0 - rows[place + 1].y0)
+    return (
+        all(0 < step < 2.5 * max(row.size, 1.0) for step in steps) and abs(row.x0 - rows[place + 1].x0) < 40
+    )
 
 
 def _table_blocks(rows: Sequence[Row]) -> list[Block]:
-    from ingest.parse.tables import looks_like_header
-
-    header = looks_like_header([[segment.text for segment in row.segments] for row in rows])
+    headers = count_header_rows([[segment.text for segment in row.segments] for row in rows])
     return [
-        Block("table_header" if header and number == 0 else "table_row", (row,), joined=number > 0)
+        Block("table_header" if number < headers else "table_row", (row,), joined=number > 0)
         for number, row in enumerate(rows)
     ]
 

@@ -120,7 +120,7 @@ def _quarter_turns(text_page: Any) -> int:
 
 
 def _turns(handle: Any, index: int) -> int:
-    return round(-raw.FPDFText_GetCharAngle(handle, index) / (pi / 2)) % 4
+    return int(round(-raw.FPDFText_GetCharAngle(handle, index) / (pi / 2)) % 4)
 
 
 def _has_picture(page: Any) -> bool:

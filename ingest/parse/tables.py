@@ -10,21 +10,22 @@ from collections.abc import Sequence
 
 from ingest.parse.canonical import Piece, one_line
 
-_NUMBER = re.compile(r"[\s$€£¥()+\-–]*\d[\d.,\s]*(?:%|[a-zA-Z]{1,3})?\)?")
+_AMOUNT = re.compile(r"[\s\d$€£¥%()+.,'\-–—]*(?:%|[a-zA-Z]{1,3})?\)?")
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _MAX_SPAN = 100
 
 
 def table_pieces(
     rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None
 ) -> list[Piece]:
-    """One piece a row, cells joined by tabs. `header` None: the first row is one if it looks like one."""
+    """One piece a row, cells joined by tabs. `header` None: the first row is one if it names the columns."""
     kept = [cells for row in rows if any(cells := [one_line(cell) for cell in row])]
     if not kept:
         return []
-    first_is_header = looks_like_header(kept) if header is None else header
+    headers = count_header_rows(kept) if header is None else int(header)
     pieces = []
     for number, cells in enumerate(kept):
-        kind = "table_header" if number == 0 and first_is_header else "table_row"
+        kind = "table_header" if number < headers else "table_row"
         pieces.append(Piece(kind, "\t".join(cells).rstrip("\t"), page=page, joined=number > 0))  # type: ignore[arg-type]
     return pieces
 
@@ -42,17 +43,31 @@ def block_pieces(rows: Sequence[Sequence[str]]) -> list[Piece]:
     return titles + table_pieces(rest[lone:])
 
 
-def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Names over columns: two or more, rows below, most cells filled, no cell twice, none a number."""
+def count_header_rows(rows: Sequence[Sequence[str]]) -> int:
+    """How many first rows name the columns: none, one, or two where the second holds years or dates."""
+    if len(rows) > 2 and _is_dated(rows[1]) and not any(is_amount(cell) for cell in rows[0]):
+        return 2
+    return 1 if len(rows) > 1 and _names_columns(rows) else 0
+
+
+def _names_columns(rows: Sequence[Sequence[str]]) -> bool:
+    """Two cells or more, half as many as a row has, none an amount; all different or all dates."""
     first = [cell for cell in rows[0] if cell]
-    if len(rows) < 2 or len(first) < 2 or len(first) < max(map(len, rows)) / 2:
+    widest = max(sum(1 for cell in row if any(map(str.isalnum, cell))) for row in rows)
+    if len(first) < 2 or 2 * len(first) < widest or any(is_amount(cell) for cell in first):
         return False
-    return len(set(first)) == len(first) and not any(is_number(cell) for cell in first)
+    return len(set(first)) == len(first) or _is_dated(first)
 
 
-def is_number(text: str) -> bool:
-    """An amount, a share, a year is fine in a cell, but does not name a column."""
-    return bool(_NUMBER.fullmatch(text)) and not re.fullmatch(r"(?:19|20)\d\d", text)
+def _is_dated(cells: Sequence[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    return len(filled) > 1 and all(_YEAR.search(cell) and not is_amount(cell) for cell in filled)
+
+
+def is_amount(text: str) -> bool:
+    """A number with nothing but a sign, a currency or a unit to it; a year names a column and is none."""
+    without_years = _YEAR.sub("", text)
+    return bool(_AMOUNT.fullmatch(without_years)) and any(map(str.isdecimal, without_years))
 
 
 def separated_pieces(text: str, suffix: str) -> list[Piece]:

@@ -18,7 +18,7 @@ def word_tokenize(text: str) -> list[str]:
 
 
 def sent_tokenize(text: str) -> list[str]:
-    """Sentences by their full stops. unstructured only counts them; nupunkt took 40 % of the time of a page."""
+    """Sentences by their full stops. unstructured counts them; nupunkt took 40 % of a page's time."""
     return _SENTENCE_END.split(text)
 
 
