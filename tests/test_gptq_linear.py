@@ -1,0 +1,128 @@
+"""The layer's kernels against the reference: dequantize, multiply."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from ragqa.gptq.int4 import kernel_group_size, learn_layout, pack_codes, unpack_tiles  # noqa: E402
+from ragqa.gptq.linear import GptqLinear, TiledLinear, gptq_linear, tile_weights  # noqa: E402
+from ragqa.gptq.model import fuse  # noqa: E402
+from ragqa.gptq.quantization import Quantization  # noqa: E402
+from ragqa.gptq.standin import random_layer  # noqa: E402
+
+CPU = torch.device("cpu")
+needs_kernel = pytest.mark.skipif(learn_layout() is None, reason="this processor has no int4 kernel")
+
+
+def layer(seed, inputs, outputs, group_size, bits=4, act_order=True, sym=False):
+    draw = torch.Generator().manual_seed(seed)
+    quantization = Quantization(bits=bits, group_size=group_size, desc_act=act_order, sym=sym)
+    order = torch.randperm(inputs, generator=draw)
+    packed = random_layer(inputs, outputs, quantization, draw, order)
+    return packed, torch.randn(17, inputs, generator=draw), torch.randn(outputs, generator=draw)
+
+
+def relative(found, expected):
+    return float((found.float() - expected.float()).norm() / expected.float().norm())
+
+
+@needs_kernel
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), columns=st.integers(1, 4), tiles=st.integers(1, 4),
+       group=st.sampled_from([32, 64, 128, -1]), act_order=st.booleans(), sym=st.booleans(), bias=st.booleans())
+def test_kernels_agree_with_the_reference(seed, columns, tiles, group, act_order, sym, bias):
+    """Relative error at most 1e-2 through the bf16 kernel, at most 1e-5 dequantized in fp32."""
+    packed, inputs, offset = layer(seed, columns * 128, tiles * 64, group, act_order=act_order, sym=sym)
+    offset = offset if bias else None
+    reference = GptqLinear(packed, offset)
+    fast = gptq_linear(packed, offset, CPU)
+    assert isinstance(fast, TiledLinear)
+    assert relative(fast(inputs), reference(inputs)) <= 1e-2
+    fast.longest_packed = 0
+    assert relative(fast(inputs), reference(inputs)) <= 1e-5
+    assert torch.equal(fast.dequantized(), reference.dequantized())
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_types_come_back_as_they_went_in(dtype):
+    packed, inputs, _ = layer(1, 256, 128, 64)
+    expected = GptqLinear(packed)(inputs)
+    fast = gptq_linear(packed, None, CPU)
+    for longest in (0, 64):
+        fast.longest_packed = longest
+        product = fast(inputs.to(dtype))
+        assert product.dtype == dtype
+        assert relative(product, expected) <= 1e-2
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "group", "bits"), [
+    (256, 64, 128, 8),   # eight bits
+    (96, 64, 48, 4),     # a group the kernel does not take
+    (128, 24, 64, 4),    # outputs that fill no tile
+])  # fmt: skip
+def test_what_the_kernel_cannot_serve_falls_back_to_the_reference(inputs, outputs, group, bits):
+    packed, states, _ = layer(2, inputs, outputs, group, bits)
+    assert tile_weights(packed) is None
+    fallback = gptq_linear(packed, None, CPU)
+    assert isinstance(fallback, GptqLinear)
+    expected = states @ fallback.dequantized().T
+    assert torch.allclose(fallback(states), expected, atol=1e-5)
+
+
+@needs_kernel
+def test_uneven_groups_fall_back_to_the_reference():
+    packed, _, _ = layer(3, 128, 64, 64)
+    packed.g_idx[int((packed.g_idx == 0).nonzero()[0])] = 1
+    assert tile_weights(packed) is None
+
+
+@needs_kernel
+def test_the_learned_layout_unpacks_what_was_packed():
+    layout = learn_layout()
+    codes = torch.randint(0, 16, (layout.rows * 3, 64), generator=torch.Generator().manual_seed(4))
+    tiles = unpack_tiles(pack_codes(codes), layout)
+    assert torch.equal(tiles.transpose(1, 2).reshape(codes.shape).long(), codes)
+
+
+@needs_kernel
+def test_long_inputs_are_dequantized_in_pieces_that_join():
+    """A layer wider than one piece: the borders fall on whole tiles and none is left out."""
+    packed, inputs, _ = layer(5, 2048, 1088, 128)
+    fast = gptq_linear(packed, None, CPU, "reference")
+    assert relative(fast(inputs), GptqLinear(packed)(inputs)) <= 1e-5
+
+
+@needs_kernel
+def test_fused_projections_give_each_parts_output_from_shared_memory():
+    draw = torch.Generator().manual_seed(6)
+    order = torch.randperm(128, generator=draw)
+    parts = [random_layer(128, size, Quantization(group_size=64), draw, order) for size in (128, 64, 64)]
+    whole = fuse([tile_weights(part) for part in parts])
+    inputs = torch.randn(3, 128, generator=draw)
+    together = TiledLinear(whole, None, "reference")(inputs).split((128, 64, 64), dim=1)
+    for part, found in zip(parts, together, strict=True):
+        assert relative(found, GptqLinear(part)(inputs)) <= 1e-5
+    view = whole.rows(128, 192)
+    assert view.codes.untyped_storage().data_ptr() == whole.codes.untyped_storage().data_ptr()
+    assert relative(TiledLinear(view)(inputs), GptqLinear(parts[1])(inputs)) <= 1e-2
+
+
+@needs_kernel
+def test_layers_of_different_order_are_not_fused():
+    draw = torch.Generator().manual_seed(7)
+    parts = [
+        tile_weights(random_layer(128, 64, Quantization(group_size=64), draw, torch.randperm(128, generator=draw)))
+        for _ in range(2)
+    ]
+    assert fuse(parts) is None
+
+
+@pytest.mark.parametrize(("inputs", "group", "expected"), [
+    (576, 64, 64), (1024, 512, 256), (768, 96, 32), (576, -1, 64), (100, 50, None), (64, 48, None),
+])  # fmt: skip
+def test_the_kernels_group_size_divides_the_layers(inputs, group, expected):
+    assert kernel_group_size(inputs, group) == expected
