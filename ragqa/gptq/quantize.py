@@ -22,7 +22,7 @@ from ragqa.gptq.packing import PackedLinear, dequantize, pack
 from ragqa.gptq.quantization import BITS, Quantization
 from ragqa.gptq.sequential import STAGES, Skeleton, quantize_layer, run_layer
 from ragqa.gptq.solver import QuantizedMatrix, Recipe, quantize_matrix, round_to_nearest
-from ragqa.gptq.source import Source, open_source
+from ragqa.gptq.source import Source, open_source, portable_config
 from ragqa.gptq.writing import packed_tensors, write_checkpoint
 
 UNFINISHED = "unfinished"
@@ -132,7 +132,9 @@ def check_shape(skeleton: Skeleton, options: QuantizeOptions) -> None:
     if options.bits not in BITS:
         raise CheckpointError(f"{options.bits} bits are not supported; choose {' or '.join(map(str, BITS))}")
     widths = sorted({skeleton.width(name) for stage in STAGES for name in stage})
-    if options.group_size == -1 or options.group_size > 0 and all(w % options.group_size == 0 for w in widths):
+    if options.group_size == -1 or (
+        options.group_size > 0 and all(width % options.group_size == 0 for width in widths)
+    ):
         return
     fitting = [size for size in (32, 64, 128, 256, 512, 1024) if all(width % size == 0 for width in widths)]
     raise CheckpointError(
@@ -192,10 +194,10 @@ def _quantize_one(
     def quantize_stage(names: tuple[str, ...], hessian: Tensor) -> None:
         for name in names:
             linear = layer.get_submodule(name)
-            solved = _solve(linear.weight, hessian, options)  # type: ignore[arg-type]
+            solved = _solve(linear.weight, hessian, options)
             packed[name] = pack(solved.codes, solved.zeros, solved.scales, solved.g_idx, options.bits)
             errors[name] = solved.error
-            linear.weight.copy_(dequantize(packed[name]))  # type: ignore[operator]
+            linear.weight.copy_(dequantize(packed[name]))
 
     quantize_layer(layer, hidden, skeleton, quantize_stage)
     return packed, errors
@@ -252,7 +254,8 @@ def _read_layer(path: Path, bits: int) -> tuple[dict[str, PackedLinear], dict[st
     with safe_open(path, framework="pt") as file:
         errors = {name: float(error) for name, error in file.metadata().items()}
         packed = {
-            name: PackedLinear(*(file.get_tensor(f"{name}.{part}") for part in PARTS), bits=bits) for name in errors
+            name: PackedLinear(**{part: file.get_tensor(f"{name}.{part}") for part in PARTS}, bits=bits)
+            for name in errors
         }
     return packed, errors
 
@@ -263,23 +266,8 @@ def _write(
     tokenizer.save_pretrained(work / "tokenizer")
     shards = _shards(_checkpoint_tensors(source, layers, options.bits, work))
     write_checkpoint(
-        out, checkpoint_config(source.config), options.quantization, shards, tokenizer_from=work / "tokenizer"
+        out, {**portable_config(source.config), "torch_dtype": "float16"}, options.quantization, shards, tokenizer_from=work / "tokenizer"
     )
-
-
-def checkpoint_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the rotary settings spelled so that old and new readers take them alike.
-
-    transformers 5 writes `rope_parameters` alone, which transformers 4 passes over in silence: it would run with a
-    base of 10,000 whatever the model's is.
-    """
-    written = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
-    rope = dict(config.get("rope_parameters") or {})
-    if rope:
-        written["rope_theta"] = rope.pop("rope_theta", config.get("rope_theta", 10000.0))
-        written["rope_scaling"] = None if rope.get("rope_type", "default") == "default" else rope
-    written["torch_dtype"] = "float16"
-    return written
 
 
 def _checkpoint_tensors(

@@ -5,7 +5,6 @@ they are quantized, that share one scale and zero point per output row.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -179,13 +178,13 @@ def _inverse_factor(hessian: Tensor, damp: float) -> Tensor:
         lower, failed = torch.linalg.cholesky_ex(damped)
         if int(failed):
             continue
+        upper: Tensor
         upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
         if not int(failed) and bool(torch.isfinite(upper).all()):
             return upper
     raise ValueError("the calibration data gives a Hessian that no damping makes positive definite")
 
 
-@lru_cache
 def _block(group: int) -> int:
     """The block width near `BLOCK` at whose borders groups begin or end, so that a group never sees stale columns."""
     if group <= BLOCK:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ragqa.errors import CheckpointError
+from ragqa.gptq.rope import APPLIED, read_scaling
 
 GGUF_NAMES = {
     "token_embd": "model.embed_tokens",
@@ -158,7 +159,23 @@ class GgufSource:
             values.pop(key, None)
         values["architectures"] = [{"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[self.architecture]]
         values["tie_word_embeddings"] = "lm_head.weight" not in self._tensors
-        return values
+        return portable_config(values)
+
+
+def portable_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the rotary settings spelled so that transformers 4 and 5 and vLLM take them alike.
+
+    transformers 5 writes `rope_parameters` alone, which transformers 4 passes over in silence: it would run
+    with a base of 10,000 whatever the model's is. Marks that live in memory only are left out.
+    """
+    declared = read_scaling(config)
+    objects = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    dropped = ("rope_parameters", "dtype", APPLIED)
+    written = {key: value for key, value in config.items() if key not in dropped}
+    settings = {key: value for key, value in objects.items() if key not in ("type", "rope_theta")}
+    written["rope_theta"] = declared.theta
+    written["rope_scaling"] = {**settings, "rope_type": declared.kind} if declared.kind != "default" else None
+    return written
 
 
 def _plain_name(name: str) -> str:

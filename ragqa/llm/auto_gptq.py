@@ -1,0 +1,229 @@
+"""Engine `auto-gptq`: the same folder and the same prompts as `gptq`, run by auto-gptq 0.7.1.
+
+That library is archived and needs transformers before 5, so it lives in an environment of its own (`make auto-gptq`).
+A worker process there computes logits; reading the folder, refusing it, encoding, choosing tokens and streaming are
+this project's own code, so that what differs between the two engines is the arithmetic alone.
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ragqa.errors import CheckpointError, EngineUnavailableError, RagqaError
+from ragqa.gptq.checkpoint import Checkpoint, open_checkpoint
+from ragqa.gptq.decoder import Decoder
+from ragqa.gptq.generate import Sampling, continue_text
+from ragqa.gptq.model import LoadOptions, scaled_config
+from ragqa.gptq.rope import window_of
+from ragqa.gptq.source import portable_config
+from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
+from ragqa.types import Generation, Prompt
+
+WORKER = Path(__file__).with_name("auto_gptq_worker.py")
+ENVIRONMENT = Path(__file__).parents[2] / ".venv-auto-gptq"
+VARIABLE = "RAGQA_AUTO_GPTQ_PYTHON"
+"""Names the Python of an environment that lies elsewhere."""
+
+
+def worker_python() -> Path:
+    """The Python that has auto-gptq. Raises EngineUnavailableError naming the command that builds it."""
+    named = os.environ.get(VARIABLE)
+    python = Path(named) if named else ENVIRONMENT / "bin" / "python"
+    if not python.is_file():
+        raise EngineUnavailableError(
+            f"The engine auto-gptq runs in an environment of its own, and {python} is not there. Build it with "
+            f"`make auto-gptq`, or set {VARIABLE} to the Python of one that has auto-gptq 0.7.1."
+        )
+    return python
+
+
+def stage_folder(checkpoint: Checkpoint, config: Mapping[str, Any], target: Path) -> None:
+    """Lay out what auto-gptq reads, and nothing else, in `target`: two JSON files of our own, links to the weights.
+
+    It reads configurations with remote code allowed, takes the first weights it finds, and its transformers passes
+    over the newer spelling of rotary scaling; so it never sees the folder itself.
+    """
+    settings = checkpoint.quantization.quantize_config()
+    settings.pop("checkpoint_format")
+    _write_json(target / "quantize_config.json", settings)
+    _write_json(target / "config.json", portable_config(config))
+    files = sorted({info.file for info in checkpoint.tensors.values()})
+    if len(files) == 1:
+        (target / "model.safetensors").symlink_to(files[0].resolve())
+        return
+    for path in files:
+        (target / path.name).symlink_to(path.resolve())
+    weight_map = {name: info.file.name for name, info in checkpoint.tensors.items()}
+    _write_json(target / "model.safetensors.index.json", {"metadata": {}, "weight_map": weight_map})
+
+
+class Worker:
+    """The other process. Close it, or use it as a context manager."""
+
+    def __init__(self, checkpoint: Checkpoint, config: Mapping[str, Any], dtype: str = "float32") -> None:
+        python = worker_python()
+        self._folder = Path(tempfile.mkdtemp(prefix="ragqa-auto-gptq-"))
+        self._errors = (self._folder / "errors.txt").open("w+", encoding="utf-8", errors="replace")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        model = self._folder / "model"
+        model.mkdir()
+        stage_folder(checkpoint, config, model)
+        self._process = subprocess.Popen(  # noqa: S603 (-P: our auto_gptq.py must not stand in for theirs)
+            [str(python), "-P", "-u", str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+        )
+        try:
+            self.versions: dict[str, str] = self.ask(op="load", folder=str(model), dtype=dtype)["versions"]
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send one request and wait for its answer.
+
+        Raises CheckpointError where the worker refuses the folder, RagqaError where it failed or died, with what it
+        said last.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RagqaError(f"The auto-gptq worker ended: {self._last_words()}")
+        reply: dict[str, Any] = json.loads(line)
+        if "error" in reply:
+            kind = CheckpointError if reply.get("refused") else RagqaError
+            raise kind(f"auto-gptq: {reply['error']}")
+        return reply
+
+    def logits(self, ids: Tensor, keep: int, *, everything: bool = False) -> Tensor:
+        """fp32 logits (positions, vocabulary) after the first `keep` cached tokens and ids (tokens,)."""
+        reply = self.ask(op="logits", ids=ids.tolist(), keep=keep, all=everything)
+        data = bytearray(base64.b64decode(reply["data"]))
+        return torch.frombuffer(data, dtype=torch.float32).reshape(reply["shape"])
+
+    def close(self) -> None:
+        """End the process and remove what was laid out for it."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._errors.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return lines[-1] if lines else f"exit code {self._process.poll()}, no message"
+
+
+@dataclass(slots=True)
+class _Place:
+    """How much of the worker's cache a conversation has filled."""
+
+    capacity: int
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    window: int
+
+
+class RemoteDecoder:
+    """Gives `continue_text` the worker's logits in place of our own decoder's. One conversation at a time."""
+
+    def __init__(self, worker: Worker, window: int) -> None:
+        self.worker, self.model = worker, _Window(window)
+
+    def new_cache(self, capacity: int) -> _Place:
+        return _Place(capacity)
+
+    def logits(self, ids: Tensor, cache: _Place) -> Tensor:
+        """Logits (vocabulary,) of the last position, the ids appended to what was read before."""
+        logits = self.worker.logits(ids, cache.length)[-1]
+        cache.length += len(ids)
+        return logits
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What the engine `gptq` knows of a model besides its weights: the same object serves both engines."""
+
+    tokenizer: Any
+    encode: Callable[[str], tuple[int, ...]]
+    ends: frozenset[int]
+    stops: tuple[str, ...]
+
+
+class AutoGptqEngine:
+    """Answers packed prompts through auto-gptq. Close it when done."""
+
+    name = "auto-gptq"
+    estimated = False
+
+    def __init__(
+        self, folder: Path, wording: Wording, options: LoadOptions = LoadOptions(dtype="float32")
+    ) -> None:
+        checkpoint = open_checkpoint(folder)
+        config = scaled_config(checkpoint.config, options)
+        self.model, self.window = folder.name, window_of(config)
+        self._wording = wording
+        self._worker = Worker(checkpoint, config, "float32" if options.dtype == "auto" else options.dtype)
+
+    def encode(self, message: str) -> tuple[int, ...]:
+        """The final ids of a closed-context message, as the engine `gptq` encodes it."""
+        return self._wording.encode(message)
+
+    def generate(
+        self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
+    ) -> Generation:
+        """Answer the prompt; tokens are chosen by the code that chooses them for the engine `gptq`."""
+        decoder = cast("Decoder", RemoteDecoder(self._worker, self.window))
+        sampling = Sampling(options.max_tokens, options.temperature, options.top_p, options.seed)
+        wording = self._wording
+        written = continue_text(
+            decoder, wording.tokenizer, prompt.token_ids, sampling, wording.ends, wording.stops, on_text
+        )
+        return Generation(written.text, len(written.ids), written.stopped)
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.close()
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")

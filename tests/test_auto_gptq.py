@@ -1,0 +1,155 @@
+"""Our arithmetic against auto-gptq's, on the same folders. Skips where its environment is absent."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ragqa.errors import CheckpointError, EngineUnavailableError, RagqaError
+from ragqa.gptq.checkpoint import open_checkpoint
+from ragqa.gptq.decoder import Decoder
+from ragqa.gptq.model import LoadOptions, load_model, scaled_config
+from ragqa.gptq.quantization import Quantization
+from ragqa.gptq.smollm2 import cached_gguf
+from ragqa.gptq.source import portable_config
+from ragqa.gptq.standin import llama_config, make_random_llama, make_stand_in
+from ragqa.llm.auto_gptq import VARIABLE, AutoGptqEngine, RemoteDecoder, Wording, Worker, worker_python
+from ragqa.llm.engine import GenerationOptions
+from ragqa.types import Prompt
+
+TOLERANCE = 1e-3
+NEW_TOKENS = 64
+
+
+def environment_is_there() -> bool:
+    try:
+        worker_python()
+    except EngineUnavailableError:
+        return False
+    return True
+
+
+needs_environment = pytest.mark.skipif(not environment_is_there(), reason="no auto-gptq: make auto-gptq")
+
+
+@pytest.fixture(scope="module")
+def random_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = {**llama_config(256, 512, 2, 2, 1024), "rope_scaling": {"type": "linear", "factor": 2.0}}
+    return make_random_llama(tmp_path_factory.mktemp("random"), config, Quantization(sym=False))
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if cached_gguf() is None:
+        pytest.skip("SmolLM2's weights are not in the cache: ragqa.gptq.smollm2.fetch_gguf")
+    return make_stand_in(tmp_path_factory.mktemp("smollm2"))
+
+
+@pytest.fixture(scope="module")
+def tied_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = {**llama_config(128, 256, 2, 2, 512), "tie_word_embeddings": True}
+    return make_random_llama(tmp_path_factory.mktemp("tied"), config, Quantization(desc_act=False))
+
+
+def open_worker(folder: Path, options: LoadOptions) -> Worker:
+    checkpoint = open_checkpoint(folder)
+    return Worker(checkpoint, scaled_config(checkpoint.config, options))
+
+
+def greedy(decoder: Decoder | RemoteDecoder, prompt: torch.Tensor) -> list[int]:
+    cache = decoder.new_cache(len(prompt) + NEW_TOKENS)
+    logits, written = decoder.logits(prompt, cache), []
+    for _ in range(NEW_TOKENS):
+        written.append(int(logits.argmax()))
+        logits = decoder.logits(torch.tensor(written[-1:]), cache)
+    return written
+
+
+def assert_parity(folder: Path, options: LoadOptions) -> None:
+    loaded = load_model(open_checkpoint(folder), options)
+    prompt = torch.randint(3, loaded.config.vocab_size, (96,), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        ours = loaded.module(prompt.unsqueeze(0)).logits[0]
+    with open_worker(folder, options) as worker:
+        theirs = worker.logits(prompt, 0, everything=True)
+        assert ours.shape == theirs.shape
+        assert float((ours - theirs).abs().max()) <= TOLERANCE
+        window = loaded.window
+        assert greedy(Decoder(loaded), prompt) == greedy(RemoteDecoder(worker, window), prompt)
+
+
+@needs_environment
+def test_logits_and_greedy_tokens_agree_on_an_act_order_llama(random_llama: Path) -> None:
+    assert open_checkpoint(random_llama).quantization == Quantization(sym=False)
+    assert_parity(random_llama, LoadOptions(dtype="float32"))
+
+
+@needs_environment
+def test_logits_and_greedy_tokens_agree_on_smollm2(smollm2: Path) -> None:
+    assert_parity(smollm2, LoadOptions(dtype="float32"))
+
+
+@needs_environment
+def test_tied_embeddings_and_a_factor_that_only_the_caller_knows_reach_both_sides(tied_llama: Path) -> None:
+    """auto-gptq alone would run a tied model on uninitialised embeddings, and any model unscaled."""
+    assert_parity(tied_llama, LoadOptions(dtype="float32", rope_factor=4.0))
+
+
+@needs_environment
+def test_the_worker_refuses_remote_code_before_auto_gptq_sees_it(random_llama: Path, tmp_path: Path) -> None:
+    config = json.loads((random_llama / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoConfig": "evil.Config"}}))
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with open_worker(random_llama, LoadOptions()) as worker:
+        for _ in range(2):
+            with pytest.raises(CheckpointError, match=r"evil\.py|auto_map"):
+                worker.ask(op="load", folder=str(tmp_path), dtype="float32")
+            (tmp_path / "evil.py").unlink(missing_ok=True)
+        assert not (tmp_path / "ran").exists()
+        assert worker.logits(torch.tensor([3, 4]), 0).shape == (1, 1024)
+
+
+@needs_environment
+def test_a_dead_worker_is_an_error_with_its_last_words(random_llama: Path) -> None:
+    with open_worker(random_llama, LoadOptions()) as worker:
+        worker._process.kill()
+        worker._process.wait()
+        with pytest.raises(RagqaError, match="worker ended"):
+            worker.logits(torch.tensor([3]), 0)
+
+
+@needs_environment
+def test_the_engine_writes_what_our_own_decoder_writes(smollm2: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm2, local_files_only=True)
+    wording = Wording(tokenizer, lambda message: tuple(tokenizer(message)["input_ids"]), frozenset({2}), ())
+    engine = AutoGptqEngine(smollm2, wording)
+    try:
+        ids = engine.encode("The capital of France is")
+        shown: list[str] = []
+        prompt = Prompt("?", "", ids, (), (), engine.window)
+        generation = engine.generate(prompt, GenerationOptions(max_tokens=8), shown.append)
+    finally:
+        engine.close()
+    loaded = load_model(open_checkpoint(smollm2), LoadOptions(dtype="float32"))
+    ours = greedy(Decoder(loaded), torch.tensor(ids))[: generation.tokens]
+    assert generation.text == tokenizer.decode(ours) == "".join(shown)
+
+
+def test_a_missing_environment_names_the_command_that_builds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "python"))
+    with pytest.raises(EngineUnavailableError, match="make auto-gptq"):
+        worker_python()
+
+
+def test_old_readers_are_told_base_and_factor_in_their_own_spelling() -> None:
+    written = portable_config(
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100000.0}, "dtype": "float32"}
+    )
+    assert written == {"rope_theta": 100000.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
+    assert portable_config({"rope_theta": 5000.0})["rope_theta"] == 5000.0
