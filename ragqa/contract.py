@@ -167,3 +167,22 @@ def check_json(problems: Sequence[str]) -> Json:
 def findings_json(findings: Sequence[Any]) -> Json:
     """What `doctor --json` prints."""
     return {"schema_version": SCHEMA_VERSION, "findings": [asdict(finding) for finding in findings]}
+
+
+def model_check_json(report: Any) -> Json:
+    """What `model check --json` prints."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "folder": str(report.folder),
+        "passed": report.passed,
+        "findings": [asdict(finding) for finding in report.findings],
+        "needles": [{**asdict(needle), "passed": needle.passed} for needle in report.needles],
+        "window": report.window,
+        "proven_length": report.proven_length,
+        "seconds": round(report.seconds, 1),
+    }
+
+
+def fit_json(report: Any) -> Json:
+    """What `model fit --json` prints; sizes in bytes."""
+    return {"schema_version": SCHEMA_VERSION, **asdict(report)}

@@ -6,6 +6,7 @@ Text of documents is put on the terminal as text alone: no control character, no
 import re
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console, Group
 from rich.padding import Padding
@@ -147,3 +148,23 @@ def source_line(row: SourceRow) -> str:
     state = "" if row.status == "ok" else f"  [{row.status}: {row.code}]"
     name = (row.document_id or "-" * 12)[:12]
     return f"{name}  {one_line(row.source)}  {one_line(row.title or '')}  {size}{state}"
+
+
+def fit_lines(report: Any) -> Iterator[str]:
+    """The parts of the memory a model needs, the ways to run it, and the setting of other runtimes."""
+    yield f"{report.context} positions in {gibibytes(report.memory)}:"
+    for name, size in (
+        ("weights", report.weights),
+        ("KV cache", report.kv_cache),
+        ("activations", report.activations),
+    ):
+        yield f"  {name:<12} {gibibytes(size)}"
+    for option in report.options:
+        yield f"  {'fits' if option.fits else 'does not fit':<12} {gibibytes(option.bytes)}  {option.name}"
+    yield f"  longest context with a 16-bit KV cache: {report.longest_context}"
+    for runtime in report.runtimes:
+        yield f"{runtime.runtime}: {runtime.setting}"
+
+
+def gibibytes(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ingest.errors import IndexMismatchError, IngestError, LockedError, NoIndexError, RootError
-from ragqa.cli import asking, doctoring, evaluating, indexing
+from ragqa.cli import asking, doctoring, evaluating, indexing, modelling
 from ragqa.cli.output import say
 from ragqa.errors import CheckFailedError, RagqaError, RunMismatchError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (indexing, asking, evaluating, doctoring):
+for module in (indexing, asking, modelling, evaluating, doctoring):
     module.add_commands(app)
 
 

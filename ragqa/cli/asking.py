@@ -8,6 +8,7 @@ import typer
 
 from ragqa.cli.options import (
     ContextTokensOption,
+    DeviceMapOption,
     EngineOption,
     FailOnRefusalOption,
     IndexOption,
@@ -51,6 +52,7 @@ class Asking:
     top_p: float
     seed: int
     allow_unproven_length: bool
+    device_map: str
 
     def answerer(self, index: Path | None) -> Any:
         """The context manager of an answerer with these options."""
@@ -61,7 +63,7 @@ class Asking:
             raise typer.BadParameter("mark or refuse", param_hint="--on-unsupported")
         return open_answerer(
             index,
-            EngineChoice(self.engine, self.model, self.allow_unproven_length),
+            EngineChoice(self.engine, self.model, self.allow_unproven_length, self.device_map),
             RetrievalSettings(top_k=self.top_k),
             AnswerSettings(
                 context_tokens=self.context_tokens,
@@ -101,6 +103,7 @@ def ask(
     top_p: TopPOption = 1.0,
     seed: SeedOption = 0,
     allow_unproven_length: UnprovenOption = False,
+    device_map: DeviceMapOption = "cpu",
     show_prompt: Annotated[
         bool, typer.Option("--show-prompt", help="Print the prompt on stderr before the answer.")
     ] = False,
@@ -130,6 +133,7 @@ def ask(
         top_p,
         seed,
         allow_unproven_length,
+        device_map,
     )
     with asking.answerer(index) as answerer:
         answer = answerer.ask(question, where_pairs(where), on_text=streamer(stream))
@@ -194,6 +198,7 @@ def batch(
     top_p: TopPOption = 1.0,
     seed: SeedOption = 0,
     allow_unproven_length: UnprovenOption = False,
+    device_map: DeviceMapOption = "cpu",
     fail_on_refusal: FailOnRefusalOption = False,
 ) -> None:
     """Answer every question of a file.
@@ -219,6 +224,7 @@ def batch(
         top_p,
         seed,
         allow_unproven_length,
+        device_map,
     )
     with asking.answerer(index) as answerer, progress() as tick:
 

@@ -69,3 +69,6 @@ FailOnRefusalOption = Annotated[
 LockTimeoutOption = Annotated[
     float, typer.Option("--lock-timeout", min=0, metavar="S", help="Seconds to wait for another writer.")
 ]
+DeviceMapOption = Annotated[
+    str, typer.Option("--device-map", metavar="cpu|cuda|auto", help="Where gptq runs; auto spreads layers.")
+]

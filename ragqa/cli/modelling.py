@@ -1,0 +1,275 @@
+"""`model quantize`, `check`, `perplexity`, `fit` and `finetune`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragqa.cli.options import JsonOption
+from ragqa.cli.output import progress, put, put_json, say
+
+model = typer.Typer(help="Make, prove and measure GPTQ models.", no_args_is_help=True)
+FactorOption = Annotated[
+    float | None,
+    typer.Option(
+        "--rope-factor",
+        min=1.0,
+        metavar="F",
+        help="Linear scaling of rotary positions, where the folder declares none.",
+        show_default=False,
+    ),
+]
+SMALL = "smollm2-135m"
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands of this file on the program."""
+    app.add_typer(model, name="model")
+
+
+@model.command("quantize")
+def quantize(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help=f"A folder of safetensors, a .gguf file, or {SMALL} (fetched once, 93 MB).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    bits: Annotated[int, typer.Option("--bits", metavar="4|8", help="Bits a weight.")] = 4,
+    group_size: Annotated[
+        int,
+        typer.Option("--group-size", metavar="N", help="Weights that share a scale; -1 is a whole column."),
+    ] = 128,
+    desc_act: Annotated[
+        bool, typer.Option("--desc-act/--no-desc-act", help="Quantize in the order of activation.")
+    ] = True,
+    symmetric: Annotated[bool, typer.Option("--symmetric", help="Without zero points.")] = False,
+    damp: Annotated[
+        float, typer.Option("--damp", min=0.0, help="Share of the mean diagonal that is added.")
+    ] = 0.01,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration", metavar="FILE", help="Text. [default: a text of ours]", show_default=False
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 32,
+    sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 2048,
+    round_to_nearest: Annotated[
+        bool, typer.Option("--round-to-nearest", help="No calibration: the baseline, a minute's work.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to compute.")] = "cpu",
+) -> None:
+    """Quantize a model with GPTQ, to an AutoGPTQ folder.
+
+    One layer in memory at a time; safe to stop: the same command goes on after the last finished layer.
+    """
+    with progress() as tick:
+        from ragqa.gptq.quantize import QuantizeOptions, QuantizeProgress, quantize
+        from ragqa.models import weights_of
+
+        def told(step: QuantizeProgress) -> None:
+            tick("layers", step.done, step.layers)
+
+        options = QuantizeOptions(
+            bits=bits,
+            group_size=group_size,
+            desc_act=desc_act,
+            symmetric=symmetric,
+            damp=damp,
+            calibration=calibration,
+            samples=samples,
+            sample_tokens=sample_tokens,
+            method="rtn" if round_to_nearest else "gptq",
+            device=device,
+        )
+        report = quantize(weights_of(source), out, options, told)
+    say(f"Wrote {report.folder} in {report.seconds:.0f} s, peak memory {report.peak_memory / 2**30:.1f} GiB.")
+
+
+@model.command("check")
+def check(
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A GPTQ folder, hub id or preset.", show_default=False)
+    ],
+    quick: Annotated[bool, typer.Option("--quick", help="No needle past 2,048 tokens.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove a model: factor, rotary tables, layers, needles.
+
+    Writes the proven length beside the model; exits 7 where something is wrong, and names it.
+    """
+    from ragqa.errors import CheckFailedError
+
+    with progress() as tick:
+        from ragqa.gptq.check import table
+        from ragqa.models import check_model
+
+        report = check_model(name, tick, quick=quick)
+    if as_json:
+        from ragqa.contract import model_check_json
+
+        put_json(model_check_json(report))
+    else:
+        put(table(report) + "\n")
+    if not report.passed:
+        wrong = ", ".join(finding.name for finding in report.findings if not finding.passed)
+        raise CheckFailedError(f"{report.folder} did not pass: {wrong}.")
+
+
+@model.command("perplexity")
+def perplexity(
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A folder or a .gguf file.", show_default=False)
+    ],
+    text: Annotated[Path, typer.Argument(help="A long text.", show_default=False)],
+    lengths: Annotated[
+        str, typer.Option("--lengths", metavar="N,N,…", help="Context lengths in tokens.")
+    ] = "64,128,256,512,1024,2048,4096,8192,16384",
+    rope_factor: FactorOption = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="MODEL[@F]",
+            help="Another model, or the same at another factor.",
+            show_default=False,
+        ),
+    ] = None,
+    chunk: Annotated[int, typer.Option("--chunk", min=1, help="Tokens fed at a time.")] = 512,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the curves.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Perplexity by context length, as model cards print it."""
+    named = [(name, rope_factor), *(factored(other) for other in against or ())]
+    with progress() as tick:
+        from ragqa.gptq.perplexity import as_json as json_of
+        from ragqa.gptq.perplexity import table, write_plot
+        from ragqa.models import measure_curves
+
+        curves = measure_curves(named, text, numbers(lengths), chunk, tick)
+    put(json_of(curves) + "\n" if as_json else table(curves) + "\n")
+    if plot:
+        write_plot(curves, plot)
+        say(f"Wrote {plot}.")
+
+
+@model.command("fit")
+def fit(
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A folder, hub id or preset.", show_default=False)
+    ],
+    context: Annotated[int, typer.Option("--context", min=1, metavar="N", help="Positions.")] = 16_384,
+    memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="As 24GB or 24GiB.")] = "24GiB",
+    as_json: JsonOption = False,
+) -> None:
+    """Compute what a model needs, and what makes it fit.
+
+    Weights, KV cache and activations by formula; the same setting as other runtimes take it.
+    """
+    from ragqa.contract import fit_json
+    from ragqa.models import fit_of
+    from ragqa.terminal import fit_lines
+
+    report = fit_of(name, context, bytes_of(memory))
+    if as_json:
+        put_json(fit_json(report))
+    else:
+        put("".join(f"{line}\n" for line in fit_lines(report)))
+
+
+@model.command("finetune")
+def finetune(
+    base: Annotated[
+        str, typer.Argument(help=f"A folder of safetensors, a .gguf file, or {SMALL}.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="Where the run lives: checkpoint and adapter.", show_default=False)
+    ],
+    texts: Annotated[
+        list[Path] | None,
+        typer.Option("--text", metavar="FILE", help="Plain text of the first stage.", show_default=False),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option("--examples", metavar="FILE", help="Examples of the second stage.", show_default=False),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option("--validation", metavar="FILE", help="Examples kept apart.", show_default=False),
+    ] = None,
+    rope_factor: Annotated[float, typer.Option("--rope-factor", min=1.0, metavar="F", help="Scaling.")] = 2.0,
+    long_steps: Annotated[int, typer.Option("--long-steps", min=0, help="Steps on plain text.")] = 100,
+    window: Annotated[int, typer.Option("--window", min=16, help="Tokens a row of plain text.")] = 8192,
+    answer_steps: Annotated[int, typer.Option("--answer-steps", min=0, help="Steps on examples.")] = 1000,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Of the adapter.")] = 32,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="On the CPU, one thread each.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Of order and initial weights.")] = 0,
+) -> None:
+    """Tune an adapter: long text, then closed-context answers.
+
+    Safe to stop: the same command goes on from the last checkpoint, a few minutes back at most.
+    """
+    from dataclasses import replace
+
+    with progress() as tick:
+        from ragqa.gptq.finetune.options import FinetuneOptions, Step, Validation
+        from ragqa.gptq.finetune.run import finetune
+        from ragqa.models import weights_of
+
+        def told(event: Step | Validation) -> None:
+            if isinstance(event, Step):
+                tick(f"{event.stage}, loss {event.loss:.3f}", event.step, event.steps)
+            else:
+                say(f"validation: loss {event.loss:.3f}, refusal AUROC {event.refusal_auroc:.3f}")
+
+        defaults = FinetuneOptions(base=weights_of(base), out=out)
+        report = finetune(
+            replace(
+                defaults,
+                texts=tuple(texts or ()),
+                window=window,
+                long=replace(defaults.long, steps=long_steps),
+                examples=examples,
+                validation=validation,
+                answers=replace(defaults.answers, steps=answer_steps),
+                factor=rope_factor,
+                rank=rank,
+                processes=processes,
+                seed=seed,
+            ),
+            told,
+        )
+    say(f"Wrote {report.adapter}: {report.long_steps} + {report.answer_steps} steps, {report.seconds:.0f} s.")
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`64,128` as whole numbers. Raises a usage error for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers", param_hint="--lengths") from None
+
+
+def factored(text: str) -> tuple[str, float | None]:
+    """`MODEL@2` as a name and a factor; without `@`, no factor."""
+    name, _, factor = text.rpartition("@")
+    try:
+        return (name, float(factor)) if name else (text, None)
+    except ValueError:
+        return text, None
+
+
+def bytes_of(text: str) -> int:
+    """`24GB` or `24GiB` as bytes. Raises a usage error for anything else."""
+    units = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+    lowered = text.strip().lower()
+    for unit, factor in sorted(units.items(), key=lambda pair: -len(pair[0])):
+        number = lowered.removesuffix(unit).strip()
+        if lowered.endswith(unit) and number.replace(".", "", 1).isdigit():
+            return int(float(number) * factor)
+    raise typer.BadParameter(f"{text!r} is not a size such as 24GB or 24GiB", param_hint="--memory")

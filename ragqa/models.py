@@ -1,0 +1,94 @@
+"""Names of models in, what the `model` commands do with them out. Loads torch when called, not before."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragqa.errors import RagqaError
+
+if TYPE_CHECKING:
+    from ragqa.gptq.check import CheckReport
+    from ragqa.gptq.fit import FitReport
+    from ragqa.gptq.perplexity import Curve
+
+SMALL = "smollm2-135m"
+Tick = Callable[[str, int, int | None], None]
+
+
+def weights_of(name: str) -> Path:
+    """The weights of that name: a path as it is, or the small model, fetched on the first call."""
+    if name != SMALL or Path(name).exists():
+        return Path(name)
+    from ragqa.gptq.smollm2 import fetch_gguf
+
+    return fetch_gguf()
+
+
+def check_model(name: str, tick: Tick, *, quick: bool) -> "CheckReport":
+    """Check the folder, hub id or preset of that name, with the scaling the preset supplies."""
+    from ragqa.gptq.check import check
+    from ragqa.gptq.model import LoadOptions
+    from ragqa.gptq.needles import Needle
+    from ragqa.llm.gptq import find_model, preset_options
+
+    done: list[Needle] = []
+
+    def told(needle: Needle) -> None:
+        done.append(needle)
+        tick("needles", len(done), None)
+
+    preset, folder = find_model(name)
+    options = preset_options(preset, LoadOptions())
+    return check(folder, options, quick=quick, declared_factor=options.rope_factor, on_needle=told)
+
+
+def measure_curves(
+    named: Sequence[tuple[str, float | None]], text: Path, lengths: Sequence[int], chunk: int, tick: Tick
+) -> "list[Curve]":
+    """The perplexity curve of each (model, rope factor) on the beginning of a text file.
+
+    Raises RagqaError where the text cannot be read or is too short.
+    """
+    from ragqa.gptq.dense import load_any
+    from ragqa.gptq.model import LoadOptions
+    from ragqa.gptq.perplexity import measure
+    from ragqa.gptq.source import open_source
+
+    try:
+        content = text.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RagqaError(f"{text} cannot be read as UTF-8 text: {error}") from error
+    curves = []
+    for name, factor in named:
+
+        def told(done: int, total: int, name: str = name) -> None:
+            tick(name, done, total)
+
+        path = weights_of(name)
+        ids = open_source(path).tokenizer()(content)["input_ids"][: max(lengths)]
+        loaded = load_any(path, LoadOptions(rope_factor=factor))
+        curves.append(
+            measure(
+                loaded.module,
+                ids,
+                lengths,
+                name=name,
+                rope_factor=loaded.rope_factor,
+                chunk=chunk,
+                on_tokens=told,
+            )
+        )
+    return curves
+
+
+def fit_of(name: str, context: int, memory: int) -> "FitReport":
+    """What the model of that name needs for `context` positions, against `memory` bytes."""
+    from ragqa.gptq.configuration import read_configuration
+    from ragqa.gptq.fit import fit
+    from ragqa.gptq.model import LoadOptions, scaled_config
+    from ragqa.llm.gptq import find_model, preset_options
+
+    preset, folder = find_model(name)
+    read = read_configuration(folder)
+    config = scaled_config(read.values, preset_options(preset, LoadOptions()))
+    return fit(config, read.quantization, context, memory, name)
