@@ -2,26 +2,23 @@
 
     python benchmarks/finetune_data.py OUT [--groups 4000] [--seed 0] [--data ../shared]
 
-Writes OUT/examples.jsonl and OUT/validation.jsonl (documents kept apart by title): one group a line, blocks and the
-questions asked of them. Deterministic by seed. Lies under benchmarks/ because, like everything here, it needs the
-evaluation data, which is not part of the project; the sets kept for evaluation are never opened.
+Writes OUT/examples.jsonl and OUT/validation.jsonl (documents kept apart by title): one group a line, its
+blocks and the questions asked of them. Deterministic by seed. Lies under benchmarks/ because, like everything
+here, it needs the evaluation data, which is not part of the project; the sets kept for evaluation are never
+opened.
 """
 
 import argparse
-import hashlib
 import json
-import math
 import os
 import random
-import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from finetune_sets import SETS, Asked, Near, Passage, Pool, covered, finish, read
 from finetune_variation import (
     ask,
     change_fact,
@@ -34,209 +31,12 @@ from finetune_variation import (
 
 from ragqa.types import REFUSAL
 
-# Share of groups that start from each set. BoolQ's yes and no are close to a coin for a small model: few of them.
-SHARES = {"boolq": 10, "fairytale": 33, "selqa": 30, "tsqa": 12, "medquad": 8, "qafeedback": 4, "dolly": 3}
-BLOCKS = ((1, 50), (2, 20), (3, 18), (4, 8), (6, 2), (8, 1), (12, 1))
-PASSAGE_WORDS = 150
-MOST_QUESTIONS = 5
-VALIDATION_PART = 12  # one title in twelve
-STOP = frozenset(
-    "the a an of in on at to for and or is are was were be been did do does what who when where which why how that this with "
-    "by from as it its his her their he she they has have had not".split()
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A cut of a document, about PASSAGE_WORDS long."""
-
-    number: int
-    set: str
-    document: str
-    title: str
-    section: str
-    part: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question with its gold passage; `answer` None where its set says it has none."""
-
-    set: str
-    question: str
-    answer: str | None
-    passage: int
-    whole_sentence: bool = False
-
-
-@dataclass(slots=True)
-class Pool:
-    """All passages and questions of one side of the title split."""
-
-    passages: list[Passage] = field(default_factory=list)
-    by_document: dict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
-    asked: list[Asked] = field(default_factory=list)
-
-
-def words(text: str) -> list[str]:
-    return [w[:6] for w in re.findall(r"\w+", text.casefold()) if w not in STOP]
-
-
-def kept_apart(title: str) -> bool:
-    return int(hashlib.sha256(title.casefold().encode()).hexdigest(), 16) % VALIDATION_PART == 0
-
-
-def cut(text: str) -> Iterable[str]:
-    """Passages that end where a sentence ends."""
-    text = text.strip()
-    if len(text.split()) <= PASSAGE_WORDS * 1.4:
-        yield text
-        return
-    part: list[str] = []
-    for sentence in re.split(r"(?<=[.!?][\"' ])(?=[A-Z\"])|(?<=\n)", text):
-        part.append(sentence)
-        if len("".join(part).split()) >= PASSAGE_WORDS * 0.75:
-            yield "".join(part).strip()
-            part = []
-    if len("".join(part).split()) > 20:
-        yield "".join(part).strip()
-
-
-def read(data: Path) -> tuple[Pool, Pool]:
-    """Training and validation pools."""
-    pools = (Pool(), Pool())
-    for name in SHARES:
-        folder = data / "eval" / f"train_{name}"
-        side: dict[str, Pool] = {}
-        for line in (folder / "documents.jsonl").open(encoding="utf-8"):
-            document = json.loads(line)
-            pool = side[document["id"]] = pools[kept_apart(document["title"] or document["id"])]
-            for part, text in enumerate(cut(document["text"].replace("``", '"').replace("''", '"')), 1):
-                section = str(document["meta"].get("section", "")) if name == "selqa" else ""
-                passage = Passage(len(pool.passages), name, document["id"], _title(document["title"]), section, part, text)
-                pool.passages.append(passage)
-                pool.by_document[document["id"]].append(passage)
-        for line in (folder / "questions.jsonl").open(encoding="utf-8"):
-            record = json.loads(line)
-            near = record["gold_doc_ids"] or [record["meta"].get("nearest_doc")]
-            if near[0] in side:
-                pool = side[near[0]]
-                pool.asked += _asked(name, record, pool.by_document[near[0]])
-    return pools
-
-
-def _title(title: str) -> str:
-    """Titles of more than 90 characters are the text over again."""
-    if len(title) > 90:
-        return ""
-    return title.title() if title.islower() else title
-
-
-def _asked(name: str, record: dict, passages: list[Passage]) -> list[Asked]:
-    question = record["question"].strip()
-    if not passages:
-        return []
-    if not record["answerable"]:
-        wanted = set(words(question))
-        nearest = max(passages, key=lambda p: len(wanted & set(words(p.text))))
-        return [Asked(name, question, None, nearest.number)]
-    if name == "boolq":
-        return [Asked(name, question, record["answers"][0].capitalize() + ".", passages[0].number)]
-    found = [(a.strip(" ,;"), p) for a in record["answers"] for p in passages if a.strip(" ,;.").casefold() in p.text.casefold()]
-    if name in ("selqa", "medquad"):
-        return _sentence_answers(name, record, passages)
-    if name in ("qafeedback", "dolly"):
-        answer = record["answers"][0]
-        best = max(passages, key=lambda p: covered(answer, p.text))
-        ok = len(answer.split()) <= 60 and covered(answer, best.text) >= 0.8 and len(record["gold_doc_ids"]) == 1
-        return [Asked(name, question, finish(answer), best.number)] if ok else []
-    if found:
-        answer, passage = min(found, key=lambda pair: len(pair[0]))
-        return [Asked(name, question, finish(answer), passage.number)] if answer else []
-    answer = min(record["answers"], key=len)
-    ok = len(passages) == 1 and covered(answer, passages[0].text) >= 0.99
-    return [Asked(name, question, finish(answer), passages[0].number)] if ok else []
-
-
-def _sentence_answers(name: str, record: dict, passages: list[Passage]) -> list[Asked]:
-    """Whole sentences that stand in a passage, and a short answer where the question's word fixes it."""
-    question, answer = record["question"].strip(), record["answers"][0].strip()
-    if name == "medquad":
-        sentences = re.split(r"(?<=[.!?]) +", answer)
-        answer = sentences[0] if len(sentences[0].split()) > 14 or len(sentences) == 1 else " ".join(sentences[:2])
-    holding = [p for p in passages if answer[:60] in p.text and covered(answer, p.text) >= 0.95]
-    shared = set(words(question)) & set(words(answer))
-    if not holding or not 3 < len(answer.split()) <= 55 or not shared:
-        return []
-    found = [Asked(name, question, finish(answer), holding[0].number, name == "selqa")]
-    short = short_answer(question, answer) if name == "selqa" else None
-    if short:
-        found = [Asked(name, question, finish(short), holding[0].number)] + found * (hash_of(question) % 3 == 0)
-    return found
-
-
-def short_answer(question: str, sentence: str) -> str | None:
-    """The one year, number or name of the sentence that a when, how many or who question must mean; else None."""
-    asked = question.casefold()
-    if re.match(r"(when|(in )?(what|which) year)\b", asked):
-        found = re.findall(r"(?:\b(?:January|February|March|April|May|June|July|August|September|October|November|December) "
-                           r"(?:\d{1,2},? )?)?\b(?:1[0-9]\d\d|20[0-2]\d)\b", sentence)  # fmt: skip
-    elif asked.startswith("how many"):
-        found = re.findall(r"\b\d[\d,.]*\b|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve)\b", sentence)
-    elif re.match(r"who\b", asked):
-        found = [name for name in names_in(" " + sentence) if " " in name or len(name) > 4]
-    elif re.match(r"(where|(in )?(what|which) (city|country|state|town|place))\b", asked):
-        found = [m.group(1) for m in re.finditer(r"\b(?:in|at|near) ([A-Z][\w'-]+(?:,? [A-Z][\w'-]+)*)", sentence)]
-    else:
-        return None
-    new = [one.strip(" ,.") for one in found if one.casefold() not in asked]
-    return new[0] if len(new) == 1 and new[0] else None
-
-
-def hash_of(text: str) -> int:
-    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
-
-
-def finish(answer: str) -> str:
-    answer = " ".join(answer.replace("``", '"').replace("''", '"').split()).strip(" ,;")
-    if not answer:
-        return answer
-    return answer[0].upper() + answer[1:] + ("" if answer[-1] in ".!?\"'" else ".")
-
-
-def covered(answer: str, passage: str) -> float:
-    """Part of the answer's content words that the passage holds."""
-    own = words(answer)
-    held = set(words(passage))
-    return sum(word in held for word in own) / len(own) if own else 0.0
-
-
-class Near:
-    """BM25 over passages (k1 0.9, b 0.4)."""
-
-    def __init__(self, passages: list[Passage]) -> None:
-        self.passages = passages
-        bags = [Counter(words(f"{p.title} {p.text}")) for p in passages]
-        lengths = [sum(bag.values()) for bag in bags]
-        mean = sum(lengths) / len(lengths)
-        found: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        for number, bag in enumerate(bags):
-            norm = 0.9 * (0.6 + 0.4 * lengths[number] / mean)
-            for word, count in bag.items():
-                found[word].append((number, count * 1.9 / (count + norm)))
-        total = len(passages)
-        self._postings = {w: (math.log(1 + (total - len(p) + 0.5) / (len(p) + 0.5)), p) for w, p in found.items()}
-
-    def search(self, text: str, top: int) -> list[Passage]:
-        scores: dict[int, float] = defaultdict(float)
-        for word in set(words(text)):
-            weight, postings = self._postings.get(word, (0.0, []))
-            if len(postings) < len(self.passages) / 10:
-                for number, value in postings:
-                    scores[number] += weight * value
-        best = sorted(scores, key=lambda number: (-scores[number], number))[:top]
-        return [self.passages[number] for number in best]
+# Share of groups that start from each set, in the order of SETS. BoolQ's yes and no are close to a coin for a
+# small model: few of them.
+SHARES = (10, 33, 30, 12, 8, 4, 3)
+# Mostly few blocks: tokens, not examples, are what a slow machine runs out of.
+BLOCKS = ((1, 60), (2, 18), (3, 14), (4, 5), (6, 1.5), (8, 1), (12, 0.5))
+MOST_QUESTIONS = 6
 
 
 class Maker:
@@ -250,7 +50,8 @@ class Maker:
         self.by_title: dict[str, list[Asked]] = defaultdict(list)
         self.by_set: dict[str, list[Asked]] = defaultdict(list)
         for asked in pool.asked:
-            (self.annotated if asked.answer is None else self.answerable)[asked.passage].append(asked)
+            side = self.annotated if asked.answer is None else self.answerable
+            side[asked.passage].append(asked)
             if asked.answer is not None:
                 self.by_set[asked.set].append(asked)
                 self.by_title[self._subject(asked.passage)].append(asked)
@@ -264,9 +65,11 @@ class Maker:
             for passage in found[:5]:
                 if not self.answers(asked, passage.text):
                     self.near_questions[passage.number].append(asked)
-        self.names = {name: sorted({n for a in some for n in names_in(a.question)}) for name, some in self.by_set.items()}
-        self.facts = {name: sorted({a.answer.rstrip(".") for a in some if a.answer and len(a.answer.split()) <= 4})
-                      for name, some in self.by_set.items()}  # fmt: skip
+        self.names, self.facts = {}, {}
+        for name, some in self.by_set.items():
+            short = {a.answer.rstrip(".") for a in some if a.answer and len(a.answer.split()) <= 4}
+            self.facts[name] = sorted(short)
+            self.names[name] = sorted({n for a in some for n in names_in(a.question)})
 
     def _subject(self, number: int) -> str:
         """What a passage is about: its title, or its document where that has none."""
@@ -282,7 +85,7 @@ class Maker:
     def group(self) -> dict | None:
         """One group, or None where the draw does not work out."""
         draw = self.random
-        name = draw.choices(list(SHARES), list(SHARES.values()))[0]
+        name = draw.choices(SETS, SHARES)[0]
         if not self.by_set[name]:
             return None
         start = draw.choice(self.by_set[name])
@@ -290,7 +93,7 @@ class Maker:
         questions = self._answerable(start, texts, changed)
         if len(texts) == 1 and draw.random() < 0.07:
             questions = []
-        questions += self._unanswerable(start, texts, len(questions))
+        questions += self._unanswerable(texts, len(questions))
         if not questions:
             return None
         draw.shuffle(questions)
@@ -299,7 +102,7 @@ class Maker:
         return {"blocks": records, "questions": asked}
 
     def _blocks(self, start: Asked) -> tuple[dict[int, str], dict, Asked | None]:
-        """Passages of the group in a random order: texts, and metadata with text; and a question with a changed fact."""
+        """Texts of the group's passages by number, each with its lines; and a question on a changed fact."""
         draw = self.random
         count = draw.choices([b for b, _ in BLOCKS], [w for _, w in BLOCKS])[0]
         chosen = [self.pool.passages[start.passage]]
@@ -314,7 +117,8 @@ class Maker:
         draw.shuffle(chosen)
         texts = {p.number: p.text for p in chosen}
         changed = None
-        if draw.random() < 0.12 and len(self.answerable[start.passage]) == 1 and start.answer and not start.whole_sentence:
+        alone = len({a.question for a in self.answerable[start.passage]}) == 1
+        if draw.random() < 0.3 and alone and start.answer and not start.whole_sentence:
             new = change_fact(texts[start.passage], start.answer.rstrip("."), self.facts[start.set], draw)
             if new:
                 texts[start.passage] = new[0]
@@ -329,20 +133,24 @@ class Maker:
         seen: set = set()
         for place, passage in enumerate(chosen, 1):
             for _ in range(20):
-                lines = lines_for(passage.title, passage.part if len(chosen) == 1 else place + passage.part, passage.section, self.random)
+                page = passage.part if len(chosen) == 1 else place + passage.part
+                lines = lines_for(passage.title, page, passage.section, self.random)
                 if cited_lines(lines) not in seen and (lines or len(chosen) == 1):
                     break
             seen.add(cited_lines(lines))
             blocks[passage.number] = (lines, texts[passage.number])
         return blocks
 
-    def _answerable(self, start: Asked, texts: dict[int, str], changed: Asked | None) -> list[tuple[Asked, str]]:
+    def _answerable(
+        self, start: Asked, texts: dict[int, str], changed: Asked | None
+    ) -> list[tuple[Asked, str]]:
         draw = self.random
-        mine = [(changed, "changed_fact")] if changed else [
-            (a, "gold") for a in draw.sample(self.answerable[start.passage], min(2, len(self.answerable[start.passage])))
-        ]  # fmt: skip
+        own = self.answerable[start.passage]
+        mine = [(a, "gold") for a in draw.sample(own, min(3, len(own)))]
+        if changed:
+            mine = [(changed, "changed_fact")]
         for number in texts:
-            if number != start.passage and self.answerable[number] and len(mine) < 3:
+            if number != start.passage and self.answerable[number] and len(mine) < 4:
                 mine.append((draw.choice(self.answerable[number]), "gold"))
         return [
             (a, kind)
@@ -350,19 +158,19 @@ class Maker:
             if not any(self.answers(a, text) for number, text in texts.items() if number != a.passage)
         ]
 
-    def _unanswerable(self, start: Asked, texts: dict[int, str], beside: int) -> list[tuple[Asked, str]]:
+    def _unanswerable(self, texts: dict[int, str], beside: int) -> list[tuple[Asked, str]]:
         draw = self.random
-        wanted = draw.choice((1, 1, 1, 2)) if beside <= 1 else draw.choice((1, 2, 2))
+        wanted = draw.choice((1, 1, 2)) if beside <= 1 else draw.choice((1, 2, 2, 3))
         found: list[tuple[Asked, str]] = []
         for kind in draw.choices(("near", "changed", "annotated", "far"), (40, 40, 15, 5), k=wanted * 3):
             if len(found) == wanted:
                 break
-            one = self._unanswerable_one(kind, start, texts)
+            one = self._unanswerable_one(kind, texts)
             if one and one.question not in {a.question for a, _ in found}:
                 found.append((one, kind))
         return found
 
-    def _unanswerable_one(self, kind: str, start: Asked, texts: dict[int, str]) -> Asked | None:
+    def _unanswerable_one(self, kind: str, texts: dict[int, str]) -> Asked | None:
         draw, number = self.random, self.random.choice(list(texts))
         if kind == "annotated":
             some = [a for n in texts for a in self.annotated[n]]
@@ -375,7 +183,7 @@ class Maker:
             whole = " ".join(texts.values())
             new = change_question(base.question, whole, self.names[base.set], draw)
             return Asked(base.set, new, None, number, base.whole_sentence) if new else None
-        some = self.by_set[draw.choice(list(SHARES))]
+        some = self.by_set[draw.choice(SETS)]
         if kind == "near":
             # Of the same article, told by another passage of it: the hardest to tell from an answerable one.
             same = [a for a in self.by_title[self._subject(number)] if a.passage not in texts]
@@ -400,7 +208,8 @@ class Maker:
             if wants and lines:
                 target += "\nSource:\n" + "\n".join(f"{key}: {value}" for key, value in lines)
         answerable = asked.answer is not None
-        return {"instruction": instruction, "target": target, "answerable": answerable, "kind": kind, "set": asked.set}
+        facts = {"answerable": answerable, "kind": kind, "set": asked.set}
+        return {"instruction": instruction, "target": target, **facts}
 
 
 def write_groups(path: Path, maker: Maker, count: int) -> Counter:
@@ -435,7 +244,9 @@ def main() -> None:
         kinds = write_groups(options.out / f"{name}.jsonl", Maker(pool, options.seed), count)
         refused = sum(kinds[kind] for kind in ("near", "changed", "annotated", "far"))
         share = refused / sum(kinds.values())
-        print(f"{name}: {count} groups, {sum(kinds.values())} questions, {share:.0%} to refuse: {dict(kinds)}")
+        print(
+            f"{name}: {count} groups, {sum(kinds.values())} questions, {share:.0%} to refuse: {dict(kinds)}"
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ragqa.gptq.source import open_source
 
 
 def load_base(path: Path, factor: float) -> tuple[Any, Any]:
-    """Model (fp32) and tokenizer of a folder or `.gguf` file, positions scaled linearly by `factor`; 1 leaves them."""
+    """Model (fp32) and tokenizer of a folder or `.gguf` file, positions scaled linearly by `factor`."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     source = open_source(path)
@@ -18,7 +18,8 @@ def load_base(path: Path, factor: float) -> tuple[Any, Any]:
     if factor != 1:
         values = {key: value for key, value in scale_rope(values, factor).items() if key != APPLIED}
     config = AutoConfig.for_model(values.pop("model_type"), **values)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
+    build: Any = AutoModelForCausalLM.from_config
+    model = build(config, attn_implementation="sdpa", dtype=torch.float32)
     held = dict(model.named_parameters())
     with torch.no_grad():
         for name in source.names:

@@ -1,7 +1,7 @@
 """Low-rank adapters on the linear layers of a model. Knows no data and no training.
 
-LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. File names and tensor names are those of the peft library, so
-that others can read the adapter; the library itself is not needed.
+LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. File names and tensor names are those of the peft
+library, so that others can read the adapter; the library itself is not needed.
 """
 
 import json
@@ -48,9 +48,7 @@ def add_adapter(model: nn.Module, rank: int, alpha: float, seed: int) -> None:
     model.requires_grad_(requires_grad=False)
     generator = torch.Generator().manual_seed(seed)
     found = [
-        name
-        for name, part in model.named_modules()
-        if isinstance(part, nn.Linear) and name.endswith(TARGETS)
+        name for name, part in model.named_modules() if isinstance(part, nn.Linear) and name.endswith(TARGETS)
     ]
     for name in found:
         parent, leaf = _parent(model, name)
@@ -86,7 +84,7 @@ def fill_adapter(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy stored tensors into the model's adapter. Raises CheckpointError where names or shapes differ."""
     own = adapter_tensors(model)
     if own.keys() != tensors.keys():
-        odd = sorted(own.keys() ^ tensors.keys())[0]
+        odd = min(own.keys() ^ tensors.keys())
         raise CheckpointError(f"the adapter does not fit this model: {odd} is in one of them only")
     for name, tensor in own.items():
         if tensor.shape != tensors[name].shape:
@@ -99,7 +97,7 @@ def fill_adapter(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_adapter(folder: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
-    """Write the adapter in half precision with its configuration; `facts` (base, factor, wrapper …) go with it."""
+    """Write the adapter in half precision; `facts` (factor, wrapper …) go into its configuration."""
     from safetensors.torch import save_file
 
     layers = [layer for _, layer in adapted_layers(model)]

@@ -12,7 +12,7 @@ CHUNK = 256
 """Positions whose logits are held at once: 49,152 words × 256 × 4 bytes are 50 MB."""
 
 RECOMPUTE_ABOVE = 3072
-"""Rows longer than this recompute each layer in the backward pass; a token's activations take 1.3 MB otherwise."""
+"""Longer rows recompute each layer in the backward pass; a token's activations take 1.3 MB otherwise."""
 
 
 def hidden_states(model: Any, row: Row, device: torch.device) -> Tensor:
@@ -63,9 +63,9 @@ def log_probabilities(model: Any, row: Row, device: torch.device) -> tuple[float
 
 
 def _recompute(model: Any, wanted: bool) -> None:
-    if wanted and not model.is_gradient_checkpointing:
+    if wanted and not model.model.layers[0].gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    elif not wanted and model.is_gradient_checkpointing:
+    elif not wanted and model.model.layers[0].gradient_checkpointing:
         model.gradient_checkpointing_disable()
 
 

@@ -12,8 +12,8 @@ StageName = Literal["long", "answers"]
 class Stage:
     """One stage: optimizer steps, rows a step, and the peak learning rate.
 
-    The rate rises over `warmup` steps, stays, and falls to zero over the last `decay` steps. Only the fall depends
-    on `steps`, so a run may be resumed with another number of them.
+    The rate rises over `warmup` steps, stays, and falls to zero over the last `decay` steps. Only the fall
+    depends on `steps`, so a run may be resumed with another number of them.
     """
 
     steps: int
@@ -68,8 +68,8 @@ class Step:
 class Validation:
     """Figures on examples kept apart, the model fed the target's own tokens.
 
-    `loss` is in nats a token of the target. `refusal_auroc` is how well the log-probability of beginning the fixed
-    refusal tells unanswerable from answerable questions.
+    `loss` is in nats a token of the target. `refusal_auroc` is how well the log-probability of beginning the
+    fixed refusal tells unanswerable from answerable questions.
     """
 
     stage: StageName
@@ -81,7 +81,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class FinetuneReport:
-    """What a run came to: steps done in each stage, tokens seen in this session, and where the adapter lies."""
+    """What a run came to: steps done in each stage, tokens of this session, and where the adapter lies."""
 
     adapter: Path
     long_steps: int

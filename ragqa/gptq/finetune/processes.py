@@ -1,7 +1,7 @@
 """One run over several processes of this machine: who sums what, and how the others are started.
 
-Each process holds the whole model and takes every n-th row of a step; gradients are summed once a step. The sums do
-not depend on the number of processes, so a run may go on with another.
+Each process holds the whole model and takes every n-th row of a step; gradients are summed once a step. The
+sums do not depend on the number of processes, so a run may go on with another.
 """
 
 import tempfile
@@ -44,13 +44,12 @@ class Team:
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        flat = self.add(torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]))
-        start = 0
-        for parameter in parameters:
-            assert parameter.grad is not None  # noqa: S101 (set above)
-            end = start + parameter.numel()
-            parameter.grad.copy_(flat[start:end].view_as(parameter))
-            start = end
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = self.add(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, summed in zip(
+            gradients, torch.split(flat, [one.numel() for one in gradients]), strict=True
+        ):
+            gradient.copy_(summed.view_as(gradient))
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Training rows: several questions over one shared context, and windows of plain text. Knows no model, no torch.
+"""Training rows: questions over one shared context, and windows of plain text. Knows no model, no torch.
 
-A row is one sequence. Segment 0 is read by all; each question is a segment of its own, which sees segment 0 and
-itself, at the positions it would have alone. So a row gives the same losses as its questions one by one, and the
-context is computed once.
+A row is one sequence. Segment 0 is read by all; each question is a segment of its own, which sees segment 0
+and itself, at the positions it would have alone. So a row gives the same losses as its questions one by one,
+and the context is computed once.
 """
 
 import json
@@ -90,7 +90,7 @@ class ChatEncoder:
         self._tokenizer = tokenizer
         start, end = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>"))
         if None in (start, end):
-            raise CheckpointError("the tokenizer has no <|im_start|> and <|im_end|>; only ChatML models are tuned")
+            raise CheckpointError("the tokenizer has no <|im_start|> and <|im_end|>: no ChatML model")
         self._start, self.end = int(start), int(end)
 
     def prompt(self, message: str) -> Ids:

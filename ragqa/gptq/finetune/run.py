@@ -1,4 +1,4 @@
-"""A tuning run: stage 1 on long text, stage 2 on examples, resumable at any moment. CPU and CUDA by one code."""
+"""A tuning run: stage 1 on long text, stage 2 on examples, resumable. CPU and CUDA by one code."""
 
 import json
 import math
@@ -74,8 +74,8 @@ class _Session:
 def finetune(options: FinetuneOptions, progress: Progress = ignore_progress) -> FinetuneReport:
     """Run both stages, from where `options.out` stands, and write the adapter to `out/adapter`.
 
-    `progress` is called after each step and each validation. Raises CheckpointError for a base, example file or
-    checkpoint that does not fit.
+    `progress` is called after each step and each validation. Raises CheckpointError for a base, example file
+    or checkpoint that does not fit.
     """
     if options.processes > 1 and _device(options).type != "cpu":
         raise CheckpointError("several processes are for the CPU; use one on CUDA")
@@ -109,9 +109,7 @@ def _open(options: FinetuneOptions, members: Team, progress: Progress) -> _Sessi
     position = resume(options, model, optimizer)
     encoder = ChatEncoder(tokenizer)
     held_out = read_groups(options.validation) if options.validation else ()
-    return _Session(
-        options, members, model, encoder, optimizer, device, dtype, progress, position, held_out
-    )
+    return _Session(options, members, model, encoder, optimizer, device, dtype, progress, position, held_out)
 
 
 def _run_long(session: _Session) -> None:

@@ -1,7 +1,7 @@
 """The checkpoint of a run: adapter, optimizer moments, and where the data stands. One file, replaced whole.
 
-Nothing in a run is random but the adapter's first values and the order of the rows, and both follow from the seed, so
-stage and step say where the data stands.
+Nothing in a run is random but the adapter's first values and the order of the rows, and both follow from the
+seed, so stage and step say where the data stands.
 """
 
 import json
@@ -21,7 +21,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a run stands: `step` steps of `stage` are done; `updates` counts the optimizer's since its start."""
+    """Where a run stands: `step` steps of `stage` are done; `updates` are the optimizer's since its start."""
 
     stage: StageName = "long"
     step: int = 0
@@ -37,7 +37,7 @@ class Position:
 
 
 def fingerprint(options: FinetuneOptions) -> dict[str, Any]:
-    """What a resumed run must share with the one it goes on from: all that fixes the adapter and the data order."""
+    """What a resumed run must share with the one it goes on from: what fixes adapter and data order."""
     return {
         "factor": options.factor,
         "rank": options.rank,

@@ -1,0 +1,149 @@
+"""Training examples: grammar, labels and sources are right by construction, and the seed fixes every byte."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ragqa.prompt import parse, write
+from ragqa.types import REFUSAL
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "finetune_data.py"
+SETS = ("boolq", "fairytale", "selqa", "tsqa", "medquad", "qafeedback", "dolly")
+PEOPLE = [
+    "Ada Lark",
+    "Bo Fennel",
+    "Cy Marsh",
+    "Dee Thorn",
+    "Eli Brook",
+    "Fay Stone",
+    "Gus Alder",
+    "Hal Moss",
+    "Ivy Reed",
+    "Jo Heath",
+]
+TRADES = ["baker", "mason", "weaver", "sailor", "tanner", "glazier", "potter", "miller", "cooper", "farrier"]
+TOWNS = [
+    "Elm Cross",
+    "Oak Ford",
+    "Ash Green",
+    "Fir Hill",
+    "Yew Bank",
+    "Bay Point",
+    "Box Wood",
+    "Gum Creek",
+    "Nut Lane",
+    "Pine End",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Seven small sets in the form of the evaluation data."""
+    root = tmp_path_factory.mktemp("data")
+    for place, name in enumerate(SETS):
+        folder = root / "eval" / f"train_{name}"
+        folder.mkdir(parents=True)
+        documents, questions = [], []
+        for number in range(40):
+            person, trade = PEOPLE[number % 10], TRADES[(number // 10 + number + place) % 10]
+            town, year = TOWNS[(number * 3 + place) % 10], 1700 + 40 * place + number
+            identity = f"{name}#{number}"
+            sentence = f"{person} was born in {town} in {year} and worked there as a {trade}."
+            text = f"{sentence} The neighbours of {person} spoke well of the {trade} for many years."
+            documents.append({"id": identity, "title": f"{person} {number}", "text": text, "meta": {}})
+            short = {"boolq": "yes", "fairytale": f"a {trade}", "tsqa": town}.get(name, sentence)
+            questions.append(
+                {
+                    "id": f"{name}-{number}",
+                    "question": f"What did {person} do in {year} as a {trade}?",
+                    "answers": [short],
+                    "gold_doc_ids": [identity],
+                    "evidence": [],
+                    "answerable": True,
+                    "meta": {},
+                }
+            )
+        for kind, records in (("documents", documents), ("questions", questions)):
+            (folder / f"{kind}.jsonl").write_text("\n".join(map(json.dumps, records)))
+    return root
+
+
+def make(data, out, hash_seed="0", seed="0"):
+    command = [sys.executable, str(SCRIPT), str(out), "--data", str(data), "--seed", seed]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(SCRIPT.parent.parent)}
+    subprocess.run(
+        [*command, "--groups", "120", "--validation-groups", "10"],
+        check=True,
+        env=environment,
+        capture_output=True,
+    )
+    return [(out / name).read_text().splitlines() for name in ("examples.jsonl", "validation.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def made(data, tmp_path_factory):
+    lines = make(data, tmp_path_factory.mktemp("made"))
+    return [[json.loads(line) for line in part] for part in lines]
+
+
+def test_the_seed_fixes_every_byte(data, tmp_path):
+    first = make(data, tmp_path / "a", hash_seed="1")
+    assert first == make(data, tmp_path / "b", hash_seed="2")
+    assert first != make(data, tmp_path / "c", seed="1")
+
+
+def test_a_third_and_more_is_to_be_refused_with_the_fixed_sentence(made):
+    asked = [question for group in made[0] for question in group["questions"]]
+    refused = [question for question in asked if not question["answerable"]]
+    assert len(refused) >= 0.35 * len(asked)
+    assert {question["target"] for question in refused} == {REFUSAL}
+    assert {question["kind"] for question in refused} >= {"near", "changed", "far"}
+
+
+def test_the_source_lines_are_lines_of_one_block_that_holds_the_answer(made):
+    cited = 0
+    for group in made[0]:
+        for question in group["questions"]:
+            answer, _, sources = question["target"].partition("\nSource:\n")
+            if not sources:
+                continue
+            cited += 1
+            held = [
+                block
+                for block in group["blocks"]
+                if all([*line.split(": ", 1)] in block["metadata"] for line in sources.splitlines())
+            ]
+            assert len(held) == 1
+            if answer not in ("Yes.", "No."):
+                assert answer.rstrip(".").casefold() in held[0]["text"].casefold()
+    assert cited > 50
+
+
+def test_blocks_are_written_as_the_grammar_has_them(made):
+    for group in made[0]:
+        blocks = tuple((tuple(map(tuple, block["metadata"])), block["text"]) for block in group["blocks"])
+        assert parse(write(blocks, group["questions"][0]["instruction"]))[0] == blocks
+        assert all(len(block["metadata"]) <= 8 for block in group["blocks"])
+
+
+def test_gold_stands_at_every_position(made):
+    firsts = {
+        place
+        for group in made[0]
+        if len(group["blocks"]) == 3
+        for question in group["questions"]
+        for place, block in enumerate(group["blocks"])
+        if f"\nSource:\nsource: {dict(block['metadata']).get('source')}" in question["target"]
+    }
+    assert firsts == {0, 1, 2}
+
+
+def test_documents_of_validation_are_not_in_training(made):
+    texts = [{block["text"] for group in part for block in group["blocks"]} for part in made]
+    plain = [{text for text in part if "born in" in text} for part in texts]
+    assert plain[1]
+    assert not plain[0] & plain[1]
