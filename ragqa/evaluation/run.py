@@ -86,6 +86,11 @@ class Asking:
                 spans.setdefault(part.document, []).extend(found)
         return {document: found for document, found in spans.items() if found}
 
+    def place_of(self, source: str, start: int, end: int) -> Place:
+        """A span of a source's text as the set's document and a span without white space."""
+        document = self._name(source)
+        return document, self._squeezed(document, start, end)
+
     def _ask(self, question: Question, *, by_page: bool) -> Asked | None:
         if self.answerer is None:
             return None
@@ -113,7 +118,7 @@ class Asking:
         document = self._name(next(block.source for block in blocks if block.key == citation.block_key))
         if by_page:
             return page_id(document, citation.page), (0, 1)
-        return document, self._squeezed(document, citation.start, citation.end)
+        return self.place_of(document, citation.start, citation.end)
 
     def _hit_places(self, hit: Hit, *, by_page: bool) -> list[Place]:
         document = self._name(hit.source)

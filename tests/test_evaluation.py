@@ -1,0 +1,194 @@
+"""A question set from its two files to its figures, through the real ingest and the real engine."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ragqa.errors import QuestionFileError
+from ragqa.evaluation.bootstrap import Estimate
+from ragqa.evaluation.outcome import Asked, Outcome, values_of
+from ragqa.evaluation.page import html_page
+from ragqa.evaluation.question_set import Question, read_questions, read_set
+from ragqa.evaluation.report import EvalReport, compare, is_regression, report_json, report_of, table
+from ragqa.evaluation.suite import EvalOptions, build_index, measure, questions_of
+from ragqa.wiring import EngineChoice
+
+DOCUMENTS = [
+    (
+        "leave",
+        "Leave & holidays",
+        "Employees may take 25 days of leave a year.\nLeave is approved by the manager.",
+    ),
+    ("park", "Car park", "The car park opens at 7 in the morning.\nVisitors sign the book at the gate."),
+    (
+        "<odd>/../id",
+        "Kitchen",
+        "The kitchen is cleaned by Ada Marsh on Fridays.\nMilk < 4 litres is ordered.",
+    ),
+]
+QUESTIONS = [
+    ("q1", "How many days of leave may employees take?", ["25"], ["leave"], "Employees may take 25 days"),
+    ("q2", "When does the car park open?", ["7"], ["park"], "The car park opens at 7 in the morning."),
+    ("q3", "Who cleans the kitchen?", ["Ada Marsh"], ["<odd>/../id"], "Ada Marsh"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    documents = [{"id": i, "title": title, "text": text} for i, title, text in DOCUMENTS]
+    questions = [
+        {
+            "id": i,
+            "question": q,
+            "answers": a,
+            "gold_doc_ids": g,
+            "evidence": [{"doc_id": g[0], "quotes": [quote]}],
+        }
+        for i, q, a, g, quote in QUESTIONS
+    ]
+    questions.append({"id": "q4", "question": "What is the capital of France?", "answerable": False})
+    made = tmp_path / "handbook"
+    made.mkdir()
+    for name, rows in (("documents", documents), ("questions", questions)):
+        (made / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return made
+
+
+def test_a_set_gives_figures_for_retrieval_answers_citations_and_refusals(
+    folder: Path, tmp_path: Path
+) -> None:
+    question_set = read_set(folder)
+    index, places = build_index(question_set, tmp_path / "work")
+    options = EvalOptions(engine=EngineChoice("extractive"), gold_removed=True)
+    report = measure(question_set.name, question_set.questions, index, places, options)
+    metrics = report.metrics
+    assert metrics["ndcg@10"].value == metrics["recall@5"].value == metrics["evidence_chunk@10"].value == 1.0
+    assert metrics["evidence@1"].n == 3
+    assert metrics["evidence@1"].value >= 2 / 3
+    assert metrics["refusal_recall"] == Estimate(1.0, 1.0, 1.0, 1)
+    assert metrics["refusal_recall_gold_removed"].n == 3
+    assert metrics["refusal_auroc"].value == 1.0
+    again, _ = build_index(question_set, tmp_path / "work")
+    assert again == index
+
+
+def test_without_an_engine_only_retrieval_is_measured(folder: Path, tmp_path: Path) -> None:
+    question_set = read_set(folder)
+    index, places = build_index(question_set, tmp_path / "work")
+    report = measure(question_set.name, question_set.questions, index, places)
+    assert set(report.metrics) == {"ndcg@10", "recall@5", "recall@10", "all_support@10", "evidence_chunk@10"}
+    assert report.engine == ""
+
+
+def test_the_halves_of_a_set_are_fixed_and_apart(folder: Path) -> None:
+    questions = read_set(folder).questions
+    even, odd = questions_of(questions, "even"), questions_of(questions, "odd")
+    assert sorted(one.id for one in (*even, *odd)) == ["q1", "q2", "q3", "q4"]
+    assert even == questions_of(questions, "even")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2 is not JSON"),
+        ("[]", "line 2 is not a JSON object"),
+        ('{"id": "a"}', "line 2 lacks question"),
+        ('{"id": "q", "question": "?"}', "comes twice"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"id": "q", "question": "?"}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(QuestionFileError, match=message):
+        read_questions(path)
+
+
+def test_a_missing_folder_is_an_error_for_people(tmp_path: Path) -> None:
+    with pytest.raises(QuestionFileError, match=r"questions\.jsonl cannot be read"):
+        read_set(tmp_path / "nowhere")
+
+
+def test_pages_count_from_one_and_are_gold(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    evidence = [{"doc_id": "r#p4", "pdf": "r.pdf", "page0": 4, "quotes": ["x"]}]
+    row = {"id": "a", "question": "?", "gold_doc_ids": ["r#p4"], "evidence": evidence}
+    path.write_text(json.dumps(row), encoding="utf-8")
+    (question,) = read_questions(path)
+    assert question.gold == ("r.pdf#page=5",)
+    assert question.answerable
+
+
+ANSWERABLE = Question("a", "?", ("25 days",), ("d",), (), answerable=True)
+UNANSWERABLE = Question("u", "?", (), (), (), answerable=False)
+SAID = Asked("25 days", False, 0.9, (("d", (0, 5)),), ((("d", (0, 5)),),), ("x", "d"), 10, 0.5)
+REFUSED = Asked("The documents do not contain it.", True, 0.1, (), (), (), 10, 0.5)
+
+
+def outcome(question: Question, asked: Asked) -> Outcome:
+    return Outcome(question, ("x", "d"), (), {"d": [(0, 6)]} if question.answerable else {}, asked)
+
+
+def test_a_refused_answerable_question_scores_nothing_and_counts_as_over_refusal() -> None:
+    values = values_of(outcome(ANSWERABLE, REFUSED))
+    assert [values[name] for name in ("em", "f1", "evidence@1", "over_refusal")] == [0.0, 0.0, 0.0, 1.0]
+    assert values["refusal_precision"] == 0.0
+    assert "citation_precision" not in values
+
+
+def test_an_answer_counts_for_words_and_citations() -> None:
+    values = values_of(outcome(ANSWERABLE, SAID))
+    assert [values[name] for name in ("em", "f1", "evidence@1", "citation_precision")] == [1.0] * 4
+    assert values["over_refusal"] == 0.0
+    assert "refusal_precision" not in values
+
+
+def test_an_unanswerable_question_counts_for_refusals_alone() -> None:
+    assert values_of(outcome(UNANSWERABLE, REFUSED))["refusal_recall"] == 1.0
+    values = values_of(outcome(UNANSWERABLE, SAID))
+    assert values["refusal_recall"] == 0.0
+    assert not {"em", "f1", "over_refusal"} & set(values)
+
+
+def report(*asked: Asked) -> EvalReport:
+    questions = [
+        Question(str(number), "?", ("25 days",), ("d",), (), answerable=True) for number in range(len(asked))
+    ]
+    return report_of("s", "extractive", "m", [outcome(q, a) for q, a in zip(questions, asked, strict=True)])
+
+
+def test_a_run_against_itself_is_no_regression() -> None:
+    same = report(*[SAID] * 6, *[REFUSED] * 2)
+    verdicts = compare(same, json.loads(json.dumps(report_json(same))))
+    assert {one.verdict for one in verdicts if "per_question" not in one.metric} == {"same"}
+    assert not is_regression(verdicts)
+
+
+def test_worse_answers_are_a_regression_and_better_ones_are_not() -> None:
+    good, bad = report(*[SAID] * 12), report(*[REFUSED] * 12)
+    fallen = {one.metric: one.verdict for one in compare(bad, report_json(good))}
+    assert (fallen["em"], fallen["over_refusal"], fallen["seconds_per_question"]) == (
+        "worse",
+        "worse",
+        "not judged",
+    )
+    risen = compare(good, report_json(bad))
+    assert {one.metric: one.verdict for one in risen}["over_refusal"] == "better"
+    assert not is_regression(risen)
+
+
+def test_the_table_and_the_object_hold_the_same_figures() -> None:
+    one = report(SAID, SAID, REFUSED)
+    record = report_json(one)
+    assert record["schema_version"] == 1
+    assert record["metrics"]["em"]["value"] == pytest.approx(2 / 3, abs=1e-4)
+    assert "| em | 0.667 |" in table(one)
+    assert len(record["questions"]) == 3
+
+
+def test_the_page_holds_its_plots_and_runs_nothing() -> None:
+    good = outcome(ANSWERABLE, SAID)
+    page = html_page(report_of("<script>alert(1)</script>", "e", "m", [good, outcome(UNANSWERABLE, REFUSED)]))
+    assert page.count("<svg") == 2
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
