@@ -1,7 +1,6 @@
 """Our arithmetic against auto-gptq's, on the same folders. Skips where its environment is absent."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -149,7 +148,10 @@ def test_a_missing_environment_names_the_command_that_builds_it(
 
 def test_old_readers_are_told_base_and_factor_in_their_own_spelling() -> None:
     written = portable_config(
-        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100000.0}, "dtype": "float32"}
+        {
+            "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100000.0},
+            "dtype": "float32",
+        }
     )
     assert written == {"rope_theta": 100000.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
     assert portable_config({"rope_theta": 5000.0})["rope_theta"] == 5000.0

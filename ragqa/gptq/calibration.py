@@ -13,7 +13,8 @@ DEFAULT_TEXT = "assets/calibration.txt"
 
 
 def calibration_text(path: Path | None) -> str:
-    """The text of a file, or the project's own where none is named. Raises CheckpointError if it cannot be read."""
+    """The text of a file, or the project's own where none is named. Raises CheckpointError if it cannot be
+    read."""
     if path is None:
         return (files("ragqa") / DEFAULT_TEXT).read_text(encoding="utf-8")
     try:
@@ -25,13 +26,15 @@ def calibration_text(path: Path | None) -> str:
 def calibration_windows(text: str, tokenizer: Any, samples: int, length: int) -> tuple[Tensor, ...]:
     """Up to `samples` windows of `length` token ids, spread evenly over the text, shape (1, tokens) each.
 
-    Begins each window with the tokenizer's BOS where it has the habit. A text shorter than that gives fewer windows,
-    the last of which may be shorter. Raises CheckpointError for a text of fewer than 64 tokens.
+    Begins each window with the tokenizer's BOS where it has the habit. A text shorter than that gives fewer
+    windows, the last of which may be shorter. Raises CheckpointError for a text of fewer than 64 tokens.
     """
     start = tokenizer("", add_special_tokens=True)["input_ids"][:1]
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     if len(ids) < 64:
-        raise CheckpointError(f"the calibration text has {len(ids)} tokens; give one of at least a few thousand")
+        raise CheckpointError(
+            f"the calibration text has {len(ids)} tokens; give one of at least a few thousand"
+        )
     length -= len(start)
     whole = max(len(ids) // length, 1)
     if whole <= samples:

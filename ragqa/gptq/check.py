@@ -1,7 +1,6 @@
-"""Is this folder the model it says it is, and how far does it read? Nothing is taken from a report: all is computed."""
+"""Is this folder the model it says it is, and how far does it read? Nothing is taken from a report: all is
+computed."""
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +16,15 @@ from ragqa.gptq.checkpoint import Checkpoint, open_checkpoint
 from ragqa.gptq.decoder import Decoder
 from ragqa.gptq.model import LoadedModel, LoadOptions, load_model
 from ragqa.gptq.needles import DEPTHS, Needle, find_needles
-from ragqa.gptq.packing import PackedLinear, dequantize
+from ragqa.gptq.packing import dequantize
 from ragqa.gptq.proof import withdraw_proof, write_proof
+from ragqa.gptq.record import RECORD, layer_digest, recorded_layers
 from ragqa.gptq.rope import head_size, read_scaling
 
-RECORD = "ragqa_quantized.json"
-"""Written by our quantizer: the hash of every layer it made."""
 QUICK_LENGTH = 2048
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
-"""Relative error of a layer's output against the dequantized reference. int4 kernels round scales and inputs."""
+"""Relative error of a layer's output against the dequantized reference. int4 kernels round scales and
+inputs."""
 SHARING = (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), ("mlp.gate_proj", "mlp.up_proj"))
 """Matrices that see the same input and so, quantized in order of activation, have the same order."""
 
@@ -47,7 +46,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """`passed` is about the files and the arithmetic. `proven_length` is how far the needles were found, 0 for none."""
+    """`passed` is about the files and the arithmetic. `proven_length` is how far the needles were found, 0
+    for none."""
 
     folder: Path
     findings: tuple[Finding, ...]
@@ -64,7 +64,7 @@ class CheckReport:
 
 def check(
     folder: Path,
-    options: LoadOptions = LoadOptions(),  # noqa: B008 (frozen)
+    options: LoadOptions = LoadOptions(),
     *,
     quick: bool = False,
     declared_factor: float | None = None,
@@ -72,8 +72,9 @@ def check(
 ) -> CheckReport:
     """Check a GPTQ folder and write its proven length beside it, or withdraw it where the check fails.
 
-    declared_factor: what a preset says of a folder that declares no rope scaling itself. quick: no needle past 2,048
-    tokens. A folder that is refused is a finding, not an exception; needles are asked only of a sound model.
+    declared_factor: what a preset says of a folder that declares no rope scaling itself. quick: no needle
+    past 2,048 tokens. A folder that is refused is a finding, not an exception; needles are asked only of a
+    sound model.
     """
     began = time.monotonic()
     try:
@@ -89,8 +90,9 @@ def check(
     if all(finding.passed for finding in findings):
         needles = _needles(folder, loaded, quick, on_needle)
         proven = longest_proven(needles)
-        record = {"window": loaded.window, "quick": quick, "needles": [asdict(needle) for needle in needles]}
-        proven = write_proof(folder, loaded.rope_factor, proven, record)
+        record = {"window": loaded.window, "needles": [asdict(needle) for needle in needles]}
+        if not quick:
+            proven = write_proof(folder, loaded.rope_factor, proven, record)
     else:
         withdraw_proof(folder)
     return CheckReport(folder, findings, needles, loaded.window, proven, time.monotonic() - began)
@@ -112,7 +114,8 @@ def check_loaded(
 def check_factor(
     checkpoint: Checkpoint, loaded: LoadedModel, declared_factor: float | None = None
 ) -> Finding:
-    """The factor that the folder (or its preset) declares is the one by which the built model slows its positions."""
+    """The factor that the folder (or its preset) declares is the one by which the built model slows its
+    positions."""
     scaling = read_scaling(checkpoint.config)
     if scaling.kind not in ("default", "linear"):
         return Finding("rope factor", passed=True, detail=f"{scaling.kind} scaling, left to transformers")
@@ -127,14 +130,16 @@ def check_factor(
 def check_rotary(checkpoint: Checkpoint, loaded: LoadedModel) -> Finding:
     """cos and sin of every position of the window against their definition in float64.
 
-    An fp32 angle of p radians is off by up to p * 2**-23 (its own rounding and its frequency's), so that is what the
-    last position may differ by.
+    An fp32 angle of p radians is off by up to p * 2**-23 (its own rounding and its frequency's), so that is
+    what the last position may differ by.
     """
     scaling = read_scaling(checkpoint.config)
     if scaling.kind not in ("default", "linear"):
         return Finding("rotary tables", passed=True, detail=f"{scaling.kind} scaling, left to transformers")
     size = head_size(checkpoint.config)
-    frequencies = scaling.theta ** (-torch.arange(0, size, 2, dtype=torch.float64) / size) / loaded.rope_factor
+    frequencies = (
+        scaling.theta ** (-torch.arange(0, size, 2, dtype=torch.float64) / size) / loaded.rope_factor
+    )
     worst, allowed = 0.0, loaded.window * 2.0**-23 + 1e-6
     for start in range(0, loaded.window, 4096):
         end = min(start + 4096, loaded.window)
@@ -160,7 +165,8 @@ def check_layers(checkpoint: Checkpoint, loaded: LoadedModel) -> Finding:
 
 
 def check_order(checkpoint: Checkpoint) -> Finding:
-    """In act-order folders, matrices that see the same input have the same g_idx; one that has not came from elsewhere."""
+    """In act-order folders, matrices that see the same input have the same g_idx; one that has not came
+    from elsewhere."""
     if not checkpoint.quantization.desc_act or checkpoint.quantization.group_size == -1:
         return Finding("column order", passed=True, detail="in order")
     wrong = []
@@ -178,25 +184,18 @@ def check_order(checkpoint: Checkpoint) -> Finding:
 
 def check_record(checkpoint: Checkpoint) -> Finding:
     """Where our quantizer made the folder, every layer is the one it made, in its place."""
-    path = checkpoint.folder / RECORD
-    if not path.is_file():
+    recorded = recorded_layers(checkpoint.folder)
+    if recorded is None:
         return Finding("record", passed=True, detail=f"no {RECORD}: the folder was made elsewhere")
-    recorded: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["layers"]
     place = {digest: name for name, digest in recorded.items()}
     wrong = []
     for name in checkpoint.quantized_layers:
         digest = layer_digest(checkpoint.packed(name))
         if digest != recorded.get(name):
             wrong.append(f"{name} holds {place.get(digest, 'other weights than were written')}")
-    return Finding("record", not wrong, _listed(wrong) or f"{len(recorded)} layers are those that were written")
-
-
-def layer_digest(packed: PackedLinear) -> str:
-    """sha256 over the four tensors of a layer."""
-    digest = hashlib.sha256()
-    for tensor in (packed.qweight, packed.qzeros, packed.scales, packed.g_idx):
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return Finding(
+        "record", not wrong, _listed(wrong) or f"{len(recorded)} layers are those that were written"
+    )
 
 
 def needle_lengths(window: int, *, quick: bool) -> tuple[int, ...]:
@@ -225,7 +224,10 @@ def table(report: CheckReport) -> str:
         cells = [_cell(needle) for needle in report.needles if needle.length == length]
         lines.append(f"{length:>7}  " + "".join(f"{cell:>9}" for cell in cells))
     if report.needles:
-        lines += ["", "exact: the code word for word; found: its digits at least e times likelier than unread"]
+        lines += [
+            "",
+            "exact: the code word for word; found: its digits at least e times likelier than unread",
+        ]
     lines.append(f"proven length {report.proven_length} of {report.window}")
     return "\n".join(lines)
 
@@ -238,7 +240,9 @@ def _needles(folder: Path, loaded: LoadedModel, quick: bool, on_needle: OnNeedle
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return tuple(_each_needle(Decoder(loaded), tokenizer, needle_lengths(loaded.window, quick=quick), on_needle))
+    return tuple(
+        _each_needle(Decoder(loaded), tokenizer, needle_lengths(loaded.window, quick=quick), on_needle)
+    )
 
 
 def _each_needle(
@@ -263,7 +267,8 @@ def _tables(loaded: LoadedModel, start: int, end: int) -> tuple[Tensor, Tensor]:
 def _layer_error(
     checkpoint: Checkpoint, loaded: LoadedModel, name: str, rows: int, draw: torch.Generator
 ) -> float:
-    """Relative error of a layer's output on `rows` random inputs: few take the int4 kernel, many the other way."""
+    """Relative error of a layer's output on `rows` random inputs: few take the int4 kernel, many the other
+    way."""
     layer = loaded.module.get_submodule(name)
     weight = dequantize(checkpoint.packed(name))
     inputs = torch.randn(rows, weight.shape[1], generator=draw).to(loaded.dtype)

@@ -1,4 +1,5 @@
-"""Brings up any model folder or GGUF file for measuring: full precision, or quantized through `ragqa.gptq.model`."""
+"""Brings up any model folder or GGUF file for measuring: full precision, or quantized through
+`ragqa.gptq.model`."""
 
 from pathlib import Path
 
@@ -27,13 +28,16 @@ def is_quantized(folder: Path) -> bool:
 
 
 def load_dense(path: Path, options: LoadOptions = LoadOptions()) -> LoadedModel:
-    """A full-precision model on the CPU in fp32, or the type that the options name. Raises CheckpointError."""
+    """A full-precision model on the CPU in fp32, or the type that the options name. Raises
+    CheckpointError."""
     source = open_source(path)
     values = scaled_config(source.config, options)
     module = build_empty(values)
     dtype = DTYPES["float32" if options.dtype == "auto" else options.dtype]
     tied = bool(source.config.get("tie_word_embeddings"))
-    missing = [name for name in dict(module.named_parameters(remove_duplicate=False)) if name not in source.names]
+    missing = [
+        name for name in dict(module.named_parameters(remove_duplicate=False)) if name not in source.names
+    ]
     if [name for name in missing if not (tied and name == "lm_head.weight")]:
         raise CheckpointError(f"{path} lacks {missing[0]}.")
     for name in source.names:

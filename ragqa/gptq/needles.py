@@ -1,12 +1,12 @@
 """How far back a model reads: sentences hidden in a long text, asked for at its end. Knows no file.
 
-Five sentences, "The code of the amber lighthouse is 48213.", are put at five depths of one text; then each is begun
-again and the code's digits are read off the model's probabilities. A model that was never tuned to answer can
-still continue a sentence it has read, so this measures positions and attention, not manners.
+Five sentences, "The code of the amber lighthouse is 48213.", are put at five depths of one text; then each
+is begun again and the code's digits are read off the model's probabilities. A model that was never tuned to
+answer can still continue a sentence it has read, so this measures positions and attention, not manners.
 
-A needle passes when its digits are, on average, at least e times likelier after their own sentence's beginning than
-after that of a lighthouse the text never named. All five codes stand in the text both times, so guessing some number
-from it gains nothing; a model whose positions are wrong loses the difference.
+A needle passes when its digits are, on average, at least e times likelier after their own sentence's
+beginning than after that of a lighthouse the text never named. All five codes stand in the text both times,
+so guessing some number from it gains nothing; a model whose positions are wrong loses the difference.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,13 @@ from ragqa.gptq.calibration import calibration_text
 from ragqa.gptq.decoder import Decoder, KvCache
 
 DEPTHS = (0.05, 0.25, 0.5, 0.75, 0.95)
-NAMES = ("amber lighthouse", "northern observatory", "silver windmill", "old paper factory", "eastern botanical garden")
+NAMES = (
+    "amber lighthouse",
+    "northern observatory",
+    "silver windmill",
+    "old paper factory",
+    "eastern botanical garden",
+)
 ABSENT = "second railway museum"
 CODES = ("48213", "90657", "31784", "76509", "25936")
 MARGIN = 1.0
@@ -30,7 +36,8 @@ RESERVED = 48
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """One needle. `loss` and `control` are nats a token of the code, asked for by its own and by an absent name.
+    """One needle. `loss` and `control` are nats a token of the code, asked for by its own and by an absent
+    name.
 
     `exact` says that greedy decoding would write the whole code.
     """
@@ -79,7 +86,8 @@ def haystack(tokenizer: Any, tokens: int) -> list[int]:
 def _ask(
     decoder: Decoder, tokenizer: Any, cache: KvCache, kept: int, name: str, code: str
 ) -> tuple[float, bool]:
-    """Mean loss of the code's tokens after the beginning of a sentence about `name`, and whether each is likeliest."""
+    """Mean loss of the code's tokens after the beginning of a sentence about `name`, and whether each is
+    likeliest."""
     question = _ids(tokenizer, f" The code of the {name} is")
     whole = _ids(tokenizer, f" The code of the {name} is {code}")
     asked = _shared(question, whole)

@@ -20,14 +20,16 @@ LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 TAIL = 1024
 """Tokens at the end of a length whose own mean is given too: what the mean over all of them hides."""
 HEAD_ROWS = 128
-"""Hidden states turned into logits at once: 25 MB in fp32 at 49,152 words, where a full pass needs gigabytes."""
+"""Hidden states turned into logits at once: 25 MB in fp32 at 49,152 words, where a full pass needs
+gigabytes."""
 
 OnTokens = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Perplexity over the first `length` tokens, and over the last 1,024 of them (all, where there are fewer)."""
+    """Perplexity over the first `length` tokens, and over the last 1,024 of them (all, where there are
+    fewer)."""
 
     length: int
     perplexity: float
@@ -36,7 +38,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One model's perplexity by context length. `seconds` and `peak_memory` (bytes, of the process) are its cost."""
+    """One model's perplexity by context length. `seconds` and `peak_memory` (bytes, of the process) are its
+    cost."""
 
     model: str
     rope_factor: float
@@ -54,7 +57,8 @@ def perplexity(
 ) -> tuple[Point, ...]:
     """The model's perplexity over the first L of `ids`, for each L of `lengths`.
 
-    The first token is not predicted, so L tokens give L - 1 losses. Raises RagqaError if the text is too short.
+    The first token is not predicted, so L tokens give L - 1 losses. Raises RagqaError if the text is too
+    short.
     """
     check_lengths(len(ids), lengths)
     return points_of(token_losses(model, ids[: max(lengths)], chunk), lengths)
@@ -65,7 +69,9 @@ def check_lengths(tokens: int, lengths: Sequence[int]) -> None:
     if not lengths or min(lengths) < 2:
         raise RagqaError("perplexity needs lengths of at least 2 tokens")
     if max(lengths) > tokens:
-        raise RagqaError(f"the text has {tokens} tokens, fewer than the length {max(lengths)}; give a longer one")
+        raise RagqaError(
+            f"the text has {tokens} tokens, fewer than the length {max(lengths)}; give a longer one"
+        )
 
 
 @torch.no_grad()
@@ -74,7 +80,8 @@ def token_losses(
 ) -> Tensor:
     """Negative log-likelihood in nats of ids[1:], each given all before it; float64, shape (len(ids) - 1,).
 
-    Feeds `chunk` tokens at a time through a KV cache; what comes out differs from one full pass by rounding alone.
+    Feeds `chunk` tokens at a time through a KV cache; what comes out differs from one full pass by rounding
+    alone.
     """
     from transformers import DynamicCache
 
@@ -103,7 +110,11 @@ def _losses(head: Any, states: Tensor, targets: Tensor) -> Tensor:
 def points_of(losses: Tensor, lengths: Sequence[int]) -> tuple[Point, ...]:
     """The points of a curve from the losses of the longest length."""
     return tuple(
-        Point(length, _perplexity(losses[: length - 1]), _perplexity(losses[max(0, length - 1 - TAIL) : length - 1]))
+        Point(
+            length,
+            _perplexity(losses[: length - 1]),
+            _perplexity(losses[max(0, length - 1 - TAIL) : length - 1]),
+        )
         for length in lengths
     )
 

@@ -1,4 +1,5 @@
-"""The proven length of a model folder, kept beside it and void when its files change. Knows no model; no torch."""
+"""The proven length of a model folder, kept beside it and void when its files change. Knows no model; no
+torch."""
 
 import hashlib
 import json
@@ -10,19 +11,21 @@ PROOF = "ragqa_check.json"
 CHECKED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
-def proven_length(folder: Path, rope_factor: float) -> int | None:
-    """Tokens up to which the model was shown to read at this factor; None if never, or if a file changed since."""
+def read_proven_length(folder: Path, rope_factor: float) -> int | None:
+    """Tokens up to which the model was shown to read at this factor; None if never, or if a file changed
+    since."""
     try:
         proof = json.loads((folder / PROOF).read_text(encoding="utf-8"))
         same = proof["rope_factor"] == rope_factor and unchanged(folder, proof["files"])
-        return int(proof["proven_length"]) if same else None
+        return (int(proof["proven_length"]) or None) if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_proof(folder: Path, rope_factor: float, length: int, report: Mapping[str, Any]) -> int:
-    """Write the proof and return the proven length, which is an earlier, longer one where that still holds."""
-    length = max(length, proven_length(folder, rope_factor) or 0)
+    """Write the proof and return the proven length, which is an earlier, longer one where that still
+    holds."""
+    length = max(length, read_proven_length(folder, rope_factor) or 0)
     proof = {
         "schema_version": 1,
         "proven_length": length,

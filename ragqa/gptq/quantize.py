@@ -1,7 +1,8 @@
 """Full-precision model in, AutoGPTQ v1 folder out: GPTQ, layer by layer, resumable.
 
-Keeps one decoder layer and the calibration activations in memory. Each finished layer lies in `OUT/unfinished/` until
-the checkpoint is whole; a restart runs the calibration data through the finished layers and goes on from there.
+Keeps one decoder layer and the calibration activations in memory. Each finished layer lies in
+`OUT/unfinished/` until the checkpoint is whole; a restart runs the calibration data through the finished
+layers and goes on from there.
 """
 
 import hashlib
@@ -20,8 +21,9 @@ from ragqa.errors import CheckpointError
 from ragqa.gptq.calibration import calibration_text, calibration_windows
 from ragqa.gptq.packing import PackedLinear, dequantize, pack
 from ragqa.gptq.quantization import BITS, Quantization
+from ragqa.gptq.record import layer_digest, write_record
 from ragqa.gptq.sequential import STAGES, Skeleton, quantize_layer, run_layer
-from ragqa.gptq.solver import QuantizedMatrix, Recipe, quantize_matrix, round_to_nearest
+from ragqa.gptq.solver import Recipe, quantize_matrix, round_to_nearest
 from ragqa.gptq.source import Source, open_source, portable_config
 from ragqa.gptq.writing import packed_tensors, write_checkpoint
 
@@ -34,8 +36,8 @@ PARTS = ("qweight", "qzeros", "scales", "g_idx")
 class QuantizeOptions:
     """How a model is quantized; the defaults are what measured best (docs/model.md).
 
-    `calibration` is a text file, the project's own text if None; `samples` windows of `sample_tokens` are taken from it.
-    `method` "rtn" rounds to nearest: the baseline.
+    `calibration` is a text file, the project's own text if None; `samples` windows of `sample_tokens` are
+    taken from it. `method` "rtn" rounds to nearest: the baseline.
     """
 
     bits: int = 4
@@ -107,21 +109,25 @@ def quantize(
 ) -> QuantizeReport:
     """Write the folder `out`, quantized from the safetensors folder or GGUF file `source`.
 
-    Safe to kill: called again with the same arguments it goes on after the last finished layer and writes the same
-    bytes. Raises CheckpointError for a source that is refused, a group size that does not divide the model's widths
-    (naming those that do), an `out` that holds a model, or the remains of a run with other settings.
+    Safe to kill: called again with the same arguments it goes on after the last finished layer and writes
+    the same bytes. Raises CheckpointError for a source that is refused, a group size that does not divide
+    the model's widths (naming those that do), an `out` that holds a model, or the remains of a run with
+    other settings.
     """
     began = time.monotonic()
     opened = open_source(source)
     skeleton = Skeleton(opened.config, torch.device(options.device))
     check_shape(skeleton, options)
     tokenizer = opened.tokenizer()
-    windows = calibration_windows(
-        calibration_text(options.calibration), tokenizer, options.samples, options.sample_tokens
-    )
-    work = _open_work(out, source, options, windows)
+    windows: tuple[Tensor, ...] = ()
+    if options.method == "gptq":
+        text = calibration_text(options.calibration)
+        windows = calibration_windows(text, tokenizer, options.samples, options.sample_tokens)
+    settings = _settings(source, options, windows)
+    work = _open_work(out, source, settings)
     errors, resumed = _quantize_layers(opened, skeleton, windows, options, work, progress)
-    _write(out, opened, skeleton.layers, options, tokenizer, work)
+    tokenizer.save_pretrained(work / "tokenizer")
+    _write(out, opened, skeleton.layers, options, settings, work)
     shutil.rmtree(work)
     tokens = sum(window.shape[1] for window in windows)
     return QuantizeReport(out, options, errors, tokens, resumed, time.monotonic() - began, peak_memory())
@@ -174,7 +180,7 @@ def _quantize_layers(
             run_layer(skeleton.layer(index, weights), hidden, skeleton)
             resumed += 1
         else:
-            packed, found = _quantize_one(skeleton, index, weights, hidden, options)
+            packed, found = _quantize_one(skeleton, index, weights, hidden, options.recipe)
             _save_layer(path, packed, found)
         skeleton.release(index)
         errors += [LayerError(f"model.layers.{index}.{name}", error) for name, error in found.items()]
@@ -185,28 +191,30 @@ def _quantize_layers(
 
 
 def _quantize_one(
-    skeleton: Skeleton, index: int, weights: Mapping[str, Tensor], hidden: list[Tensor], options: QuantizeOptions
+    skeleton: Skeleton, index: int, weights: Mapping[str, Tensor], hidden: list[Tensor], recipe: Recipe
 ) -> tuple[dict[str, PackedLinear], dict[str, float]]:
     layer = skeleton.layer(index, weights)
     packed: dict[str, PackedLinear] = {}
     errors: dict[str, float] = {}
 
-    def quantize_stage(names: tuple[str, ...], hessian: Tensor) -> None:
+    def quantize_stage(names: tuple[str, ...], hessian: Tensor | None) -> None:
         for name in names:
             linear = layer.get_submodule(name)
-            solved = _solve(linear.weight, hessian, options)
-            packed[name] = pack(solved.codes, solved.zeros, solved.scales, solved.g_idx, options.bits)
+            solved = (
+                round_to_nearest(linear.weight, None, recipe)
+                if hessian is None
+                else quantize_matrix(linear.weight, hessian, recipe)
+            )
+            packed[name] = pack(solved.codes, solved.zeros, solved.scales, solved.g_idx, recipe.bits)
             errors[name] = solved.error
             linear.weight.copy_(dequantize(packed[name]))
 
-    quantize_layer(layer, hidden, skeleton, quantize_stage)
+    if hidden:
+        quantize_layer(layer, hidden, skeleton, quantize_stage)
+    else:
+        for names in STAGES:
+            quantize_stage(names, None)
     return packed, errors
-
-
-def _solve(weight: Tensor, hessian: Tensor, options: QuantizeOptions) -> QuantizedMatrix:
-    if options.method == "rtn":
-        return round_to_nearest(weight, hessian, options.recipe)
-    return quantize_matrix(weight, hessian, options.recipe)
 
 
 def layer_tensors(source: Source, index: int) -> dict[str, Tensor]:
@@ -215,14 +223,15 @@ def layer_tensors(source: Source, index: int) -> dict[str, Tensor]:
     return {name[len(prefix) :]: source.tensor(name) for name in source.names if name.startswith(prefix)}
 
 
-def _open_work(out: Path, source: Path, options: QuantizeOptions, windows: tuple[Tensor, ...]) -> Path:
+def _open_work(out: Path, source: Path, settings: Mapping[str, Any]) -> Path:
     if (out / "config.json").exists() or out.resolve() == source.resolve():
         raise CheckpointError(f"{out} already holds a model; choose another folder or delete it")
     work = out / UNFINISHED
-    settings = _settings(source, options, windows)
     path = work / "settings.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise CheckpointError(f"{work} was left by a run with other settings; delete it or choose another folder")
+        raise CheckpointError(
+            f"{work} was left by a run with other settings; delete it or choose another folder"
+        )
     work.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
     return work
@@ -261,19 +270,19 @@ def _read_layer(path: Path, bits: int) -> tuple[dict[str, PackedLinear], dict[st
 
 
 def _write(
-    out: Path, source: Source, layers: int, options: QuantizeOptions, tokenizer: Any, work: Path
+    out: Path, source: Source, layers: int, options: QuantizeOptions, settings: Mapping[str, Any], work: Path
 ) -> None:
-    tokenizer.save_pretrained(work / "tokenizer")
-    shards = _shards(_checkpoint_tensors(source, layers, options.bits, work))
-    write_checkpoint(
-        out, {**portable_config(source.config), "torch_dtype": "float16"}, options.quantization, shards, tokenizer_from=work / "tokenizer"
-    )
+    digests: dict[str, str] = {}
+    shards = _shards(_checkpoint_tensors(source, layers, options.bits, work, digests))
+    config = {**portable_config(source.config), "torch_dtype": "float16"}
+    write_checkpoint(out, config, options.quantization, shards, tokenizer_from=work / "tokenizer")
+    write_record(out, settings, digests)
 
 
 def _checkpoint_tensors(
-    source: Source, layers: int, bits: int, work: Path
+    source: Source, layers: int, bits: int, work: Path, digests: dict[str, str]
 ) -> Iterator[dict[str, Tensor]]:
-    """Everything the checkpoint holds, a decoder layer at a time, plain tensors in fp16."""
+    """Everything the checkpoint holds, a decoder layer at a time, plain tensors in fp16; fills `digests`."""
     tied = bool(source.config.get("tie_word_embeddings"))
     for name in source.names:
         if not name.startswith("model.layers.") and not (tied and name == "lm_head.weight"):
@@ -284,6 +293,7 @@ def _checkpoint_tensors(
         tensors: dict[str, Tensor] = {}
         for name, layer in packed.items():
             tensors.update(packed_tensors(prefix + name, layer))
+            digests[prefix + name] = layer_digest(layer)
         for name in source.names:
             if name.startswith(prefix) and name[len(prefix) :].removesuffix(".weight") not in packed:
                 tensors[name] = source.tensor(name).to(torch.float16)

@@ -1,4 +1,5 @@
-"""One decoder layer at a time, its matrices in the order that data flows through them. Knows no file and no text.
+"""One decoder layer at a time, its matrices in the order that data flows through them. Knows no file and no
+text.
 
 Fits the Llama family as transformers builds it: attention after one norm, a gated MLP after another.
 """
@@ -22,7 +23,8 @@ STAGES = (
     ("mlp.gate_proj", "mlp.up_proj"),
     ("mlp.down_proj",),
 )
-"""Matrices that see the same input, in the order of `true_sequential`: each stage sees the ones before quantized."""
+"""Matrices that see the same input, in the order of `true_sequential`: each stage sees the ones before
+quantized."""
 
 QuantizeStage = Callable[[tuple[str, ...], Tensor], None]
 """Given a stage's names and its Hessian, puts quantized weights into the layer."""
@@ -30,7 +32,8 @@ Positions = tuple[Tensor, Tensor]
 
 
 class Skeleton:
-    """A model without weights that lends out its decoder layers. Raises CheckpointError for other families."""
+    """A model without weights that lends out its decoder layers. Raises CheckpointError for other
+    families."""
 
     def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
         family = str(config.get("model_type"))
@@ -50,7 +53,8 @@ class Skeleton:
         return int(self._layers[0].get_submodule(name).in_features)
 
     def layer(self, index: int, weights: Mapping[str, Tensor]) -> Any:
-        """Layer `index` with the given weights, named within the layer. Raises CheckpointError if any is missing."""
+        """Layer `index` with the given weights, named within the layer. Raises CheckpointError if any is
+        missing."""
         layer = self._layers[index]
         placed = {name: weight.to(self.device, torch.float32) for name, weight in weights.items()}
         try:
@@ -76,8 +80,8 @@ def quantize_layer(
     """Quantize the layer stage by stage and turn `hidden`, in place, into the quantized layer's output.
 
     hidden: activations before the layer, one tensor (1, tokens, width) a calibration window. Each stage's
-    Hessian comes from what reaches it through the stages already quantized. Holds, beside `hidden`, the inputs of
-    one stage at a time.
+    Hessian comes from what reaches it through the stages already quantized. Holds, beside `hidden`, the
+    inputs of one stage at a time.
     """
     device = skeleton.device
     hessian = Hessian(skeleton.width(STAGES[0][0]), device)

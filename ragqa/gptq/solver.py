@@ -1,7 +1,8 @@
-"""The GPTQ algorithm for one matrix (Frantar et al. 2022, arXiv 2210.17323). Knows no model, no file and no text.
+"""The GPTQ algorithm for one matrix (Frantar et al. 2022, arXiv 2210.17323). Knows no model, no file and no
+text.
 
-Weights are shaped (outputs, inputs), as `torch.nn.Linear` holds them; a group is a run of input columns, in the order
-they are quantized, that share one scale and zero point per output row.
+Weights are shaped (outputs, inputs), as `torch.nn.Linear` holds them; a group is a run of input columns, in
+the order they are quantized, that share one scale and zero point per output row.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 BLOCK = 128
-"""Columns whose updates of the columns to their right are gathered into one product (section 3.3 of the paper)."""
+"""Columns whose updates of the columns to their right are gathered into one product (section 3.3 of the
+paper)."""
 CLIP_STEPS = 24
 CLIP_FLOOR = 0.55
 """The clip search tries ranges from this fraction of the full one up to all of it."""
@@ -20,8 +22,9 @@ CLIP_FLOOR = 0.55
 class Recipe:
     """How one matrix is quantized.
 
-    `sym` fixes the zero point at the middle code. `damp` is the fraction of the mean diagonal added to the Hessian's
-    diagonal. `clip_search` looks for the range of least squared error instead of taking the group's extremes.
+    `sym` fixes the zero point at the middle code. `damp` is the fraction of the mean diagonal added to the
+    Hessian's diagonal. `clip_search` looks for the range of least squared error instead of taking the
+    group's extremes.
     """
 
     bits: int = 4
@@ -38,10 +41,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedMatrix:
-    """codes (inputs, outputs), zeros and scales (groups, outputs), g_idx (inputs,), as `packing.pack` takes them.
+    """codes (inputs, outputs), zeros and scales (groups, outputs), g_idx (inputs,), as `packing.pack` takes
+    them.
 
-    `error` is the relative squared error of the layer's output on the calibration data: tr(DHDᵀ) / tr(WHWᵀ), D being
-    the difference of the weights.
+    `error` is the relative squared error of the layer's output on the calibration data: tr(DHDᵀ) /
+    tr(WHWᵀ), D being the difference of the weights.
     """
 
     codes: Tensor
@@ -69,9 +73,9 @@ class Hessian:
 def quantize_matrix(weight: Tensor, hessian: Tensor, recipe: Recipe) -> QuantizedMatrix:
     """Quantize column by column, moving each column's error onto the columns not yet done.
 
-    A group's scales are found when its first column's turn comes, on weights that hold the errors so far. Columns that
-    saw no input (zero on the Hessian's diagonal) are set to zero. Raises ValueError for a group size that does not
-    divide the width, and where no damping makes the Hessian positive definite.
+    A group's scales are found when its first column's turn comes, on weights that hold the errors so far.
+    Columns that saw no input (zero on the Hessian's diagonal) are set to zero. Raises ValueError for a
+    group size that does not divide the width, and where no damping makes the Hessian positive definite.
     """
     weight, hessian = weight.float().clone(), hessian.float().clone()
     original, seen = weight.clone(), hessian.clone()
@@ -95,7 +99,8 @@ def quantize_matrix(weight: Tensor, hessian: Tensor, recipe: Recipe) -> Quantize
 
 
 def round_to_nearest(weight: Tensor, hessian: Tensor | None, recipe: Recipe) -> QuantizedMatrix:
-    """Quantize each weight on its own: the baseline GPTQ is judged by. Groups are runs of neighbouring columns."""
+    """Quantize each weight on its own: the baseline GPTQ is judged by. Groups are runs of neighbouring
+    columns."""
     weight = weight.float()
     outputs, inputs = weight.shape
     group = recipe.width(inputs)
@@ -119,9 +124,9 @@ def round_to_nearest(weight: Tensor, hessian: Tensor | None, recipe: Recipe) -> 
 def find_grid(weight: Tensor, recipe: Recipe, importance: Tensor | None) -> tuple[Tensor, Tensor]:
     """Scale and zero point of each row of `weight` (rows, group), both shaped (rows, 1).
 
-    Scales are already rounded to fp16, as they are stored. Zero points lie in [1, 2**bits): the format stores them
-    minus one, and its readers disagree on what a stored minus one means. importance (group,): the weight of each
-    column's squared error in the clip search.
+    Scales are already rounded to fp16, as they are stored. Zero points lie in [1, 2**bits): the format
+    stores them minus one, and its readers disagree on what a stored minus one means. importance (group,):
+    the weight of each column's squared error in the clip search.
     """
     low = weight.amin(1, keepdim=True).clamp(max=0.0)
     high = weight.amax(1, keepdim=True).clamp(min=0.0)
@@ -186,7 +191,8 @@ def _inverse_factor(hessian: Tensor, damp: float) -> Tensor:
 
 
 def _block(group: int) -> int:
-    """The block width near `BLOCK` at whose borders groups begin or end, so that a group never sees stale columns."""
+    """The block width near `BLOCK` at whose borders groups begin or end, so that a group never sees stale
+    columns."""
     if group <= BLOCK:
         return group * (BLOCK // group)
     return BLOCK if group % BLOCK == 0 else group

@@ -75,7 +75,9 @@ class SafetensorsSource:
         if "auto_map" in self.config:
             raise CheckpointError(f"{config} asks for code of its own (auto_map); ragqa runs none")
         if "quantization_config" in self.config or (folder / "quantize_config.json").exists():
-            raise CheckpointError(f"{folder} is already quantized; quantize the full-precision model it came from")
+            raise CheckpointError(
+                f"{folder} is already quantized; quantize the full-precision model it came from"
+            )
         self._file_of = self._find_files()
 
     @property
@@ -99,7 +101,9 @@ class SafetensorsSource:
 
         files = sorted(self.folder.glob("*.safetensors"))
         if not files:
-            pickled = next((p.name for p in sorted(self.folder.iterdir()) if p.suffix in (".bin", ".pt")), None)
+            pickled = next(
+                (p.name for p in sorted(self.folder.iterdir()) if p.suffix in (".bin", ".pt")), None
+            )
             reason = f"only {pickled}, which can run code when loaded" if pickled else "no weights"
             raise CheckpointError(f"{self.folder} holds {reason}; convert the weights to safetensors")
         found: dict[str, Path] = {}
@@ -148,7 +152,9 @@ class GgufSource:
     def tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.path.parent, gguf_file=self.path.name, local_files_only=True)
+        return AutoTokenizer.from_pretrained(
+            self.path.parent, gguf_file=self.path.name, local_files_only=True
+        )
 
     def _read_config(self) -> dict[str, Any]:
         from transformers import AutoConfig
@@ -157,13 +163,16 @@ class GgufSource:
         values: dict[str, Any] = config.to_dict()
         for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
             values.pop(key, None)
-        values["architectures"] = [{"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[self.architecture]]
+        values["architectures"] = [
+            {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[self.architecture]
+        ]
         values["tie_word_embeddings"] = "lm_head.weight" not in self._tensors
         return portable_config(values)
 
 
 def portable_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the rotary settings spelled so that transformers 4 and 5 and vLLM take them alike.
+    """The configuration with the rotary settings spelled so that transformers 4 and 5 and vLLM take them
+    alike.
 
     transformers 5 writes `rope_parameters` alone, which transformers 4 passes over in silence: it would run
     with a base of 10,000 whatever the model's is. Marks that live in memory only are left out.
@@ -187,6 +196,7 @@ def _plain_name(name: str) -> str:
 
 
 def _halves_apart(weight: Tensor, heads: int) -> Tensor:
-    """Undo llama.cpp's interleaving of a head's rotary pairs: rows (0, 1), (2, 3) … become (0, n/2), (1, n/2+1) …"""
+    """Undo llama.cpp's interleaving of a head's rotary pairs: rows (0, 1), (2, 3) … become (0, n/2), (1,
+    n/2+1) …"""
     pairs = weight.reshape(heads, weight.shape[0] // heads // 2, 2, *weight.shape[1:])
     return pairs.swapaxes(1, 2).reshape(weight.shape).contiguous()

@@ -1,8 +1,9 @@
 """Engine `auto-gptq`: the same folder and the same prompts as `gptq`, run by auto-gptq 0.7.1.
 
-That library is archived and needs transformers before 5, so it lives in an environment of its own (`make auto-gptq`).
-A worker process there computes logits; reading the folder, refusing it, encoding, choosing tokens and streaming are
-this project's own code, so that what differs between the two engines is the arithmetic alone.
+That library is archived and needs transformers before 5, so it lives in an environment of its own (`make
+auto-gptq`). A worker process there computes logits; reading the folder, refusing it, encoding, choosing
+tokens and streaming are this project's own code, so that what differs between the two engines is the
+arithmetic alone.
 """
 
 import base64
@@ -49,10 +50,11 @@ def worker_python() -> Path:
 
 
 def stage_folder(checkpoint: Checkpoint, config: Mapping[str, Any], target: Path) -> None:
-    """Lay out what auto-gptq reads, and nothing else, in `target`: two JSON files of our own, links to the weights.
+    """Lay out what auto-gptq reads, and nothing else, in `target`: two JSON files of our own, links to the
+    weights.
 
-    It reads configurations with remote code allowed, takes the first weights it finds, and its transformers passes
-    over the newer spelling of rotary scaling; so it never sees the folder itself.
+    It reads configurations with remote code allowed, takes the first weights it finds, and its transformers
+    passes over the newer spelling of rotary scaling; so it never sees the folder itself.
     """
     settings = checkpoint.quantization.quantize_config()
     settings.pop("checkpoint_format")
@@ -97,8 +99,8 @@ class Worker:
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send one request and wait for its answer.
 
-        Raises CheckpointError where the worker refuses the folder, RagqaError where it failed or died, with what it
-        said last.
+        Raises CheckpointError where the worker refuses the folder, RagqaError where it failed or died, with
+        what it said last.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -1,13 +1,15 @@
 """Runs a GPTQ folder through auto-gptq; speaks JSON lines. A program of its own: it imports nothing of ragqa.
 
-Runs in the environment of `constraints-auto-gptq.txt`, started by `ragqa.llm.auto_gptq`. Each line of stdin is a
-request, each line of stdout its answer:
+Runs in the environment of `constraints-auto-gptq.txt`, started by `ragqa.llm.auto_gptq`. Each line of stdin
+is a request, each line of stdout its answer:
 
     {"op": "load", "folder": "...", "dtype": "float32"}      -> {"ok": true, "versions": {...}}
-    {"op": "logits", "ids": [1, 2, 3], "keep": 5}            -> {"ok": true, "shape": [1, 49152], "data": "<base64>"}
+    {"op": "logits", "ids": [1, 2, 3], "keep": 5}            -> {"ok": true, "shape": [1, 49152], "data":
+    "<base64>"}
 
-`keep` is the length of the cached beginning that the ids continue; the answer holds the last position's logits in
-little-endian fp32, or those of all the ids with "all": true. A failure is {"error": "...", "refused": bool}.
+`keep` is the length of the cached beginning that the ids continue; the answer holds the last position's
+logits in little-endian fp32, or those of all the ids with "all": true. A failure is {"error": "...",
+"refused": bool}.
 """
 
 import base64
@@ -28,7 +30,8 @@ class RefusedError(Exception):
 def refuse_remote_code(folder: Path) -> None:
     """Raise RefusedError for a folder that could make transformers run code of its own.
 
-    auto-gptq 0.7.1 reads configurations with trust_remote_code=True whatever it is asked, so this stands before it.
+    auto-gptq 0.7.1 reads configurations with trust_remote_code=True whatever it is asked, so this stands
+    before it.
     """
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".py", ".pyc", ".so", ".pkl", ".bin", ".pt", ".pth"):
@@ -67,8 +70,9 @@ class Model:
     def _load_embeddings(self, folder: Path) -> None:
         """Read the table that embeds and predicts, again.
 
-        auto-gptq ties before it loads; accelerate's loader then ties once more, to the head that no file held, and
-        both are left as uninitialised memory (accelerate 1.15: `retie_parameters` takes the first that is not meta).
+        auto-gptq ties before it loads; accelerate's loader then ties once more, to the head that no file
+        held, and both are left as uninitialised memory (accelerate 1.15: `retie_parameters` takes the first
+        that is not meta).
         """
         from safetensors import safe_open
 
@@ -80,7 +84,8 @@ class Model:
         self.model.tie_weights()
 
     def logits(self, ids: list[int], keep: int, everything: bool) -> Any:
-        """fp32 logits as an array (positions, vocabulary), after the first `keep` cached tokens and the ids."""
+        """fp32 logits as an array (positions, vocabulary), after the first `keep` cached tokens and the
+        ids."""
         from transformers import DynamicCache
 
         if self.cache is None or keep == 0:
@@ -93,7 +98,10 @@ class Model:
             for start in range(0, len(ids), CHUNK):
                 part = self.torch.tensor([ids[start : start + CHUNK]], device=self.model.device)
                 output = self.model(
-                    input_ids=part, past_key_values=self.cache, use_cache=True, logits_to_keep=0 if everything else 1
+                    input_ids=part,
+                    past_key_values=self.cache,
+                    use_cache=True,
+                    logits_to_keep=0 if everything else 1,
                 )
                 rows.append(output.logits[0].float().cpu())
         return self.torch.cat(rows if everything else rows[-1:]).numpy()
@@ -119,7 +127,8 @@ def answer(request: dict[str, Any], models: list[Model]) -> dict[str, Any]:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answer requests until there are no more. A failing one is answered with its error, and the next is read."""
+    """Answer requests until there are no more. A failing one is answered with its error, and the next is
+    read."""
     models: list[Model] = []
     for line in requests:
         try:
