@@ -137,11 +137,12 @@ def test_text_windows_are_whole_and_every_token_but_the_first_counts(encoder):
 
 def test_an_epoch_takes_each_row_once_and_follows_from_the_seed(encoder):
     rows = text_rows(CORPUS * 9, encoder, 16)
-    first = plan(rows, 2, epoch=0, seed=1)
+    lengths = [len(row.ids) for row in rows]
+    first = plan(lengths, 2, epoch=0, seed=1)
     taken = [number for step in first for number in step]
     assert sorted(taken) == list(range(len(rows) // 2 * 2)) or len(set(taken)) == len(taken) >= len(rows) - 15
-    assert first == plan(rows, 2, epoch=0, seed=1)
-    assert first != plan(rows, 2, epoch=1, seed=1)
+    assert first == plan(lengths, 2, epoch=0, seed=1)
+    assert first != plan(lengths, 2, epoch=1, seed=1)
 
 
 def test_the_rate_rises_stays_and_falls():

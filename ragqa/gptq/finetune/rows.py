@@ -41,6 +41,14 @@ class Group:
     blocks: tuple[tuple[tuple[tuple[str, str], ...], str], ...]
     questions: tuple[Question, ...]
 
+    @property
+    def characters(self) -> int:
+        """Its size, for sorting: exact lengths would mean encoding all groups before the first step."""
+        shared = sum(
+            len(text) + sum(len(key) + len(value) for key, value in lines) for lines, text in self.blocks
+        )
+        return shared + sum(len(asked.instruction) + len(asked.target) for asked in self.questions)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -135,20 +143,21 @@ def text_rows(texts: Iterable[str], encoder: ChatEncoder, window: int) -> tuple[
     )
 
 
-def plan(rows: Sequence[Row], rows_per_step: int, epoch: int, seed: int) -> tuple[tuple[int, ...], ...]:
+def plan(lengths: Sequence[int], rows_per_step: int, epoch: int, seed: int) -> tuple[tuple[int, ...], ...]:
     """Which rows each step of an epoch takes; a step's rows are of about one length, so no process waits.
 
-    The first epoch leans towards short rows at its start. Rows beyond whole steps are left to another epoch.
+    `lengths` are the rows' sizes in any unit. The first epoch leans towards short rows at its start. Rows beyond whole
+    steps are left to another epoch.
     """
     random_ = random.Random(f"{seed}/{epoch}")  # noqa: S311 (an order, no secret)
-    by_length = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
+    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
     lean = 0.5 if epoch == 0 else 0.0
-    keys = {number: lean * rank / len(rows) + random_.random() for rank, number in enumerate(by_length)}
+    keys = {number: lean * rank / len(lengths) + random_.random() for rank, number in enumerate(by_length)}
     order = sorted(by_length, key=keys.__getitem__)
     steps: list[tuple[int, ...]] = []
     pool = rows_per_step * 8
     for start in range(0, len(order), pool):
-        part = sorted(order[start : start + pool], key=lambda number: len(rows[number].ids))
+        part = sorted(order[start : start + pool], key=lengths.__getitem__)
         whole = len(part) // rows_per_step * rows_per_step
         chosen = [tuple(part[at : at + rows_per_step]) for at in range(0, whole, rows_per_step)]
         random_.shuffle(chosen)

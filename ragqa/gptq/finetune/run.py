@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -118,30 +118,39 @@ def _run_long(session: _Session) -> None:
         return
     texts = [path.read_text(encoding="utf-8") for path in options.texts]
     rows = text_rows(texts, session.encoder, options.window)
-    _run_stage(session, "long", options.long, rows)
+    _run_stage(session, "long", options.long, [options.window] * len(rows), rows.__getitem__)
 
 
 def _run_answers(session: _Session) -> None:
     options = session.options
     if options.examples is None:
         raise CheckpointError(f"{options.out} stands in the second stage; name the examples to go on with")
-    rows = tuple(question_row(group, session.encoder) for group in read_groups(options.examples))
-    _run_stage(session, "answers", options.answers, rows)
+    groups = read_groups(options.examples)
+    lengths = [group.characters for group in groups]
+    _run_stage(
+        session,
+        "answers",
+        options.answers,
+        lengths,
+        lambda number: question_row(groups[number], session.encoder),
+    )
 
 
-def _run_stage(session: _Session, name: StageName, stage: Stage, rows: Sequence[Row]) -> None:
-    if len(rows) < stage.rows:
-        raise CheckpointError(f"stage {name} has {len(rows)} rows of data; one step takes {stage.rows}")
+def _run_stage(
+    session: _Session, name: StageName, stage: Stage, lengths: Sequence[int], row: Callable[[int], Row]
+) -> None:
+    if len(lengths) < stage.rows:
+        raise CheckpointError(f"stage {name} has {len(lengths)} rows of data; one step takes {stage.rows}")
     began, seen = time.monotonic(), 0
     first = session.position.step
     order: tuple[tuple[int, ...], ...] = ()
     for step in range(first, stage.steps):
-        epoch, place = divmod(step, len(rows) // stage.rows)
+        epoch, place = divmod(step, len(lengths) // stage.rows)
         if not order or place == 0:
-            order = plan(rows, stage.rows, epoch, session.options.seed)
-        chosen = [rows[number] for number in order[place]]
+            order = plan(lengths, stage.rows, epoch, session.options.seed)
+        chosen = [row(number) for number in order[place]]
         loss = _step(session, stage, chosen)
-        seen += sum(len(row.ids) for row in chosen)
+        seen += sum(len(one.ids) for one in chosen)
         seconds = time.monotonic() - began
         left = seconds / (step + 1 - first) * (stage.steps - step - 1)
         session.tell(Step(name, step + 1, stage.steps, loss, seen, seen / seconds, left))
