@@ -1,11 +1,11 @@
 """The vectors once more, as a Chroma collection for indexes too large to compare every vector. Derived.
 
 A *generation* is one collection in a folder of its own. It is written once, closed, and marked complete;
-after that nobody writes to it again, so that a reader can never meet a half-written one. More chunks are added
-to a copy, which becomes the next generation. What is known of Chroma 1.5.9, each measured: it crashes the process
-(SIGSEGV) on a shortened file, it answers wrongly without an error when its folder has gone, and its counts
-say nothing about what can be found. Hence the marker with the sizes of all files, looked at before and after
-every question.
+after that nobody writes to it again, so that a reader can never meet a half-written one. More chunks are
+added to a copy, which becomes the next generation. What is known of Chroma 1.5.9, each measured: it crashes
+the process (SIGSEGV) on a shortened file, it answers wrongly without an error when its folder has gone, and
+its counts say nothing about what can be found. Hence the marker with the sizes of all files, looked at
+before and after every question.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ HNSW = {
     "ef_construction": 200,
     "ef_search": 400,
     "num_threads": 1,
-    # Everything is on disk when it is closed. Else each reader completes the files, and two at once spoil them.
+    # Nothing is left to write when it is closed. Else each reader completes the files, even two at once.
     "batch_size": 1,
     "sync_threshold": 1,
 }
@@ -52,7 +52,7 @@ Batches = Iterable[tuple[NDArray[np.int64], Matrix]]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A complete generation: it holds all chunks that were there with an id up to `through`, `count` in all."""
+    """A complete generation: all chunks that were there with an id up to `through`, `count` in number."""
 
     folder: Path
     through: int
@@ -88,7 +88,7 @@ class VectorsError(Exception):
 
 
 def find_generation(folder: Path, name: str) -> Generation | None:
-    """The generation of that name below `folder`; None if it is missing, unfinished or not as it was closed."""
+    """The generation of that name below `folder`; None if missing, unfinished or not as it was closed."""
     if not name:
         return None
     try:
@@ -106,7 +106,8 @@ def write_generation(
     batches: Batches,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Generation:
-    """A new, complete generation below `folder`: what `base` holds, then these ids and unit vectors, ascending.
+    """A new, complete generation below `folder`: what `base` holds, then these ids and unit vectors,
+    ascending.
 
     Every id must be greater than all that `base` holds. `progress` is told how many were added so far. Raises
     StorageError; what is then left behind has no marker, and remove_generations takes it away.

@@ -70,7 +70,8 @@ def store_file(
 ) -> None:
     """Make a file's sources exactly these, inside the caller's transaction.
 
-    Every id in `sources` must be stored already or be among `documents`. Documents that lose their last source go.
+    Every id in `sources` must be stored already or be among `documents`. Documents that lose their last
+    source go.
     """
     for ready in documents:
         _put_document(connection, ready, file)
@@ -166,7 +167,7 @@ def add_root(connection: sqlite3.Connection, path: str, name: str) -> int:
 
 
 def absorb_root(connection: sqlite3.Connection, root_id: int, into: int, prefix: str) -> None:
-    """Make the files of one root those of another that holds it; `prefix` is where, with a slash at its end."""
+    """Make the files of one root those of another that holds it, at `prefix`, which ends in a slash."""
     connection.execute(
         "UPDATE files SET root_id = ?, path = CASE path WHEN '' THEN rtrim(?, '/') ELSE ? || path END "
         "WHERE root_id = ?",

@@ -13,7 +13,7 @@ VECTORS_FOLDER = "chroma"
 STALE_SHARE = 0.2
 """With more removed chunks in it than this, a generation is written anew."""
 PENDING_SHARE = 0.05
-"""With more chunks missing from it than this, the next generation is written; fewer are compared one by one."""
+"""With more chunks missing from it than this, the next one is written; fewer are compared one by one."""
 
 
 def refresh_vectors(
@@ -23,7 +23,8 @@ def refresh_vectors(
     *,
     rebuild: bool = False,
 ) -> None:
-    """Bring the Chroma generation in line with the stored embeddings, if it is worth it or `rebuild` asks for it.
+    """Bring the Chroma generation in line with the stored embeddings, if it is worth it or `rebuild` asks
+    for it.
 
     `progress` is told how many vectors of how many are written. The caller holds the writer's lock. Raises
     StorageError; the index answers all the same then.

@@ -172,7 +172,7 @@ class Index:
             return self._exact(vector, limit, self._allowed(where) if where else None)
 
     def _approximate(self, vector: NDArray[np.float32], limit: int) -> list[tuple[int, float]] | None:
-        """What Chroma proposes and all chunks that it does not hold, by stored embeddings; None without it."""
+        """What Chroma proposes and all chunks it does not hold, by stored embeddings; None without it."""
         neighbours = self._open_neighbours()
         if neighbours is None:
             return None
@@ -212,7 +212,7 @@ class Index:
         return self._neighbours
 
     def _give_up_neighbours(self) -> None:
-        """From here on this snapshot is searched exactly: its generation was replaced or damaged meanwhile."""
+        """From here on this snapshot is searched exactly: its generation was replaced or damaged."""
         if self._neighbours is not None:
             with suppress(VectorsError):
                 self._neighbours.close()

@@ -30,7 +30,8 @@ def repair_index(
 
 
 def remove_source(path: Path, name: str, lock_timeout: float = 10.0) -> tuple[str, ...]:
-    """Take a source out, or every source of the document that the beginning of an id names; what was taken out.
+    """Take a source out, or every source of the document that the beginning of an id names; what was taken
+    out.
 
     The next ingest of its root brings it back. Raises SourceNotFoundError, NoIndexError, IndexMismatchError,
     LockedError, StorageError.

@@ -17,7 +17,8 @@ FEWEST_TO_PROTECT = 4
 class RootScan:
     """What was found of one root. `scope` is the part that the call named: empty for all, `sub` or `a.md`.
 
-    `name` is the root's own name, `place` its place among all roots. `exists` is false for a root that has gone.
+    `name` is the root's own name, `place` its place among all roots. `exists` is false for a root that has
+    gone.
     """
 
     root: str
@@ -55,9 +56,9 @@ class Work:
 class Plan:
     """All that is to be done, each list in order.
 
-    `links` are files whose bytes the index knows under another path; where that path has gone, it is a rename.
-    `copies` are files equal to one of `parse`, whose outcome they share. `unreadable` files failed before they
-    were read; `busy` ones changed while they were.
+    `links` are files whose bytes the index knows under another path; where that path has gone, it is a
+    rename. `copies` are files equal to one of `parse`, whose outcome they share. `unreadable` files failed
+    before they were read; `busy` ones changed while they were.
     """
 
     unchanged: list[tuple[KnownFile, FoundFile]] = field(default_factory=list)
@@ -79,7 +80,8 @@ def make_plan(
 ) -> Plan:
     """Compare what the index knows with what was found.
 
-    A file is opened (`hash_of`) only where its size or time differ from what is known, or where it is tried again.
+    A file is opened (`hash_of`) only where its size or time differ from what is known, or where it is tried
+    again.
     """
     plan = Plan()
     todo: list[Work] = []
@@ -93,7 +95,7 @@ def make_plan(
 def require_few_removals(
     plan: Plan, known: Sequence[KnownFile], scans: Sequence[RootScan], location: Callable[[str], str]
 ) -> None:
-    """Raise PruneRefusedError where a root would lose more than half of its files, or all since it is not there."""
+    """Raise PruneRefusedError where a root would lose more than half of its files, or is gone or empty."""
     for scan in scans:
         before = sum(1 for file in known if file.root == scan.root and scan.covers(file.path))
         lost = sum(1 for file in plan.removed if file.root == scan.root)
@@ -101,7 +103,7 @@ def require_few_removals(
         if gone or (before >= FEWEST_TO_PROTECT and 2 * lost > before):
             reason = "it is empty" if scan.exists else "it does not exist any more"
             raise PruneRefusedError(
-                f"This would remove {lost} of the {before} files that the index knows of {location(scan.root)}"
+                f"This would remove {lost} of the {before} files known of {location(scan.root)}"
                 f"{f' ({reason}: is a disk missing?)' if gone else ''}. "
                 f"Nothing was changed. If it is right, run it again with --prune."
             )
@@ -139,7 +141,7 @@ def _compare_root(
 
 
 def _to_retitle(plan: Plan, todo: Sequence[Work]) -> list[Work]:
-    """Files to be read again since their document was titled by the name of a file that no longer has its bytes."""
+    """Files to be read again since the file that their document took its title from has gone or changed."""
     gone = [file for file in plan.removed if file.title == _stem(file.name)]
     gone += [work.known for work in todo if work.known and work.known.title == _stem(work.known.name)]
     again = []

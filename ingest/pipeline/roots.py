@@ -16,8 +16,8 @@ from ingest.pipeline.plan import RootScan
 class Roots:
     """The roots of an index, by absolute path.
 
-    A path inside a root stands for that part of it; a path that holds roots takes their place. Roots below the
-    folder that holds the index are recorded relative to it, so that both can be moved together.
+    A path inside a root stands for that part of it; a path that holds roots takes their place. Roots below
+    the folder that holds the index are recorded relative to it, so that both can be moved together.
     """
 
     def __init__(self, connection: sqlite3.Connection, index_path: Path) -> None:

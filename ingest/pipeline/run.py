@@ -51,8 +51,8 @@ from ingest.pipeline.values import (
 from ingest.types import Document, Member, Problem
 
 EMBED_AT_ONCE = 256
-"""Chunks of one document that are embedded in one call. Never chunks of several: a document's vectors must not
-depend on which others came with it."""
+"""Chunks of one document that are embedded in one call. Never chunks of several: a document's vectors must
+not depend on which others came with it."""
 JUST_NOW_NS = 10_000_000
 """File systems keep time in ticks of up to 10 ms: a file may change again within the tick it was seen in."""
 
@@ -60,15 +60,16 @@ JUST_NOW_NS = 10_000_000
 def ingest_paths(
     paths: Sequence[Path],
     index_path: Path,
-    options: IngestOptions = IngestOptions(),  # noqa: B008  # frozen
+    options: IngestOptions = IngestOptions(),
     progress: Progress = silent,
     tools: Tools | None = None,
 ) -> Report:
-    """Bring the roots named by `paths`, and no others, in line with the index at `index_path`; make it if need be.
+    """Bring the roots named by `paths`, and no others, in line with the index at `index_path`; make it if
+    need be.
 
-    A killed or interrupted run keeps what it committed, file by file; the next one does the rest. Raises RootError,
-    PruneRefusedError, IndexMismatchError, LockedError, EmbedderError, StorageError; of these only the last two
-    can come after something was changed.
+    A killed or interrupted run keeps what it committed, file by file; the next one does the rest. Raises
+    RootError, PruneRefusedError, IndexMismatchError, LockedError, EmbedderError, StorageError; of these only
+    the last two can come after something was changed.
     """
     tools = tools or default_tools()
     is_new = not (index_path / DATABASE).is_file()
@@ -230,7 +231,7 @@ class Ingest:
         return int(row[0]) if row else None
 
     def _read(self, plan: Plan, works: Sequence[Work]) -> None:
-        """Parse in any order, embed as it comes, store in the order of the names: a second run gives the same ids."""
+        """Parse in any order, store in the order of the names: a second run gives the same ids."""
         if not works:
             return
         place = {work.file.location: number for number, work in enumerate(works)}
@@ -259,7 +260,7 @@ class Ingest:
     def _prepare(
         self, work: Work, members: Sequence[Member]
     ) -> tuple[list[SourceRecord], list[IndexableDocument]] | None:
-        """The sources of a file and its documents with chunks and vectors; None if it changed while it was read."""
+        """A file's sources and its documents with chunks and vectors; None if it changed meanwhile."""
         if is_gone(work.file) or any(
             not member.name and isinstance(member.outcome, Document) and member.outcome.id != work.sha256
             for member in members
@@ -399,7 +400,7 @@ def kind_of(work: Work) -> str:
 
 
 def trusted_time(file: FoundFile) -> int:
-    """The time to record: -1, which no file has, where the file might still change without its time changing."""
+    """The time to record: -1, which no file has, where the file may yet change without its time changing."""
     return file.mtime_ns if time.time_ns() - file.mtime_ns > JUST_NOW_NS else -1
 
 

@@ -37,8 +37,9 @@ class SourceProblem:
 class Report:
     """What an ingest did. The counts are of files that gave documents (`removed`: that did or might have).
 
-    `failed` and `skipped` are all sources of the named roots that give no document now, whether they were tried in
-    this run or in an earlier one. `chunks` is the size of the index afterwards, `seconds` the wall time by stage.
+    `failed` and `skipped` are all sources of the named roots that give no document now, whether they were
+    tried in this run or in an earlier one. `chunks` is the size of the index afterwards, `seconds` the wall
+    time by stage.
     """
 
     added: int
