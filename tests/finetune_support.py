@@ -18,6 +18,8 @@ def make_tokenizer(extra_tokens: tuple[str, ...] = ()):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
+    from ragqa.gptq.finetune.base import CHATML
+
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -28,9 +30,10 @@ def make_tokenizer(extra_tokens: tuple[str, ...] = ()):
         show_progress=False,
     )
     tokenizer.train_from_iterator([*CORPUS, *extra_tokens], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
-    )
+    marks = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
+    made.chat_template = CHATML
+    return made
 
 
 def make_base(folder: Path) -> Path:

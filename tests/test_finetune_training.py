@@ -25,7 +25,7 @@ from tests.finetune_support import CORPUS, make_base, make_tokenizer
 
 torch = pytest.importorskip("torch")
 
-from ragqa.gptq.finetune.base import load_base  # noqa: E402
+from ragqa.gptq.finetune.base import load_base, write_merged  # noqa: E402
 from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, apply_adapter, merge_adapter  # noqa: E402
 from ragqa.gptq.finetune.loss import forward, log_probabilities  # noqa: E402
 from ragqa.gptq.finetune.run import finetune, learning_rate  # noqa: E402
@@ -217,6 +217,23 @@ def test_merging_an_adapter_changes_no_output(base):
         before = model(ids).logits
         merge_adapter(model)
         torch.testing.assert_close(model(ids).logits, before, rtol=1e-4, atol=1e-4)
+
+
+def test_the_merged_folder_is_the_tuned_model_in_the_form_it_was_tuned_in(options):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    report = finetune(options)
+    folder = write_merged(options.base, report.adapter, options.out / "merged")
+    tuned, _ = load_base(options.base, options.factor)
+    apply_adapter(tuned, report.adapter)
+    read = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        torch.testing.assert_close(read(ids).logits, tuned(ids).logits, rtol=2e-2, atol=2e-2)
+    assert read.config.rope_parameters["factor"] == options.factor
+    message = write(GROUP.blocks, "Who?")
+    expected = ChatEncoder(make_tokenizer()).prompt(message)
+    assert ChatEncoder(AutoTokenizer.from_pretrained(folder)).prompt(message) == expected
 
 
 def test_positions_are_scaled(base):

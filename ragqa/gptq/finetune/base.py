@@ -1,16 +1,26 @@
-"""The model to tune: full-precision weights and scaled positions. Knows no adapter and no data."""
+"""The model to tune and the model tuned: full-precision weights, scaled positions, chat form."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ragqa.gptq.finetune.lora import apply_adapter, read_adapter
 from ragqa.gptq.rope import APPLIED, scale_rope
 from ragqa.gptq.source import open_source
 
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""ChatML without the system message that some templates add: tokens that no answer needs."""
+
 
 def load_base(path: Path, factor: float) -> tuple[Any, Any]:
-    """Model (fp32) and tokenizer of a folder or `.gguf` file, positions scaled linearly by `factor`."""
+    """Model (fp32) and tokenizer of a folder or `.gguf` file, positions scaled linearly by `factor`.
+
+    A tokenizer that has ChatML's control tokens gets the template above; others keep their own.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     source = open_source(path)
@@ -24,4 +34,20 @@ def load_base(path: Path, factor: float) -> tuple[Any, Any]:
     with torch.no_grad():
         for name in source.names:
             held[name].copy_(source.tensor(name))
-    return model, source.tokenizer()
+    tokenizer = source.tokenizer()
+    if {"<|im_start|>", "<|im_end|>"} <= tokenizer.get_vocab().keys():
+        tokenizer.chat_template = CHATML
+    return model, tokenizer
+
+
+def write_merged(base: Path, adapter: Path, out: Path) -> Path:
+    """The base with an adapter in its weights (fp16), as a folder that `ragqa model quantize` takes.
+
+    Its configuration declares the scaled positions, its tokenizer the chat form of the training.
+    """
+    facts, _ = read_adapter(adapter)
+    model, tokenizer = load_base(base, float(facts["ragqa"]["factor"]))
+    apply_adapter(model, adapter)
+    model.half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return out

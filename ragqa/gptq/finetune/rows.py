@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.errors import CheckpointError
+from ragqa.gptq.encoding import template_encoder
 from ragqa.prompt import write
 from ragqa.types import REFUSAL
 
@@ -89,22 +90,19 @@ def _group(record: dict[str, Any]) -> Group:
 
 
 class ChatEncoder:
-    """Message to ids in the chat form the model was tuned with: ChatML, no system message.
+    """Messages and replies to ids, as the engine encodes them: through the tokenizer's chat template.
 
-    Text is encoded with special tokens switched off; control ids stand only where the form has them.
+    Text is encoded with special tokens switched off; control ids stand only where the template has them.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        start, end = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>"))
-        if None in (start, end):
-            raise CheckpointError("the tokenizer has no <|im_start|> and <|im_end|>: no ChatML model")
-        self._start, self.end = int(start), int(end)
+        self._form = template_encoder(tokenizer)
+        self.end = int(tokenizer.eos_token_id)
 
     def prompt(self, message: str) -> Ids:
         """The ids of a message up to where the reply begins."""
-        turn = self.text("user\n" + message)
-        return (self._start, *turn, self.end, *self.text("\n"), self._start, *self.text("assistant\n"))
+        return self._form.encode(message)
 
     def text(self, text: str) -> Ids:
         """Plain ids."""
@@ -146,8 +144,8 @@ def text_rows(texts: Iterable[str], encoder: ChatEncoder, window: int) -> tuple[
 def plan(lengths: Sequence[int], rows_per_step: int, epoch: int, seed: int) -> tuple[tuple[int, ...], ...]:
     """Which rows each step of an epoch takes; a step's rows are of about one length, so no process waits.
 
-    `lengths` are the rows' sizes in any unit. The first epoch leans towards short rows at its start. Rows beyond whole
-    steps are left to another epoch.
+    `lengths` are the rows' sizes in any unit. The first epoch leans towards short rows at its start. Rows beyond
+    whole steps are left to another epoch.
     """
     random_ = random.Random(f"{seed}/{epoch}")  # noqa: S311 (an order, no secret)
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
