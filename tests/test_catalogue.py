@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.catalogue.documents import FileRecord, IndexableDocument
 from ingest.catalogue.schema import connect_writer
 from ingest.catalogue.writer import (
-    FileRecord,
-    IndexableDocument,
     SourceRecord,
     add_root,
     remove_file,

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from ingest.errors import (
     StorageError,
 )
 from ingest.index import check_index, open_index, remove_source
-from ingest.pipeline import IngestOptions, ingest_paths
+from ingest.pipeline import IngestOptions, Tools, ingest_paths
+from ingest.pipeline.files import trusted_time
 from tests.index_support import HashEmbedder, dump, ingest, light_tools
 
 LONG_AGO = 1_600_000_000
@@ -113,9 +115,9 @@ def test_the_same_size_within_the_same_tick_is_a_change(docs: Path, index: Path)
     (docs / "one.md").write_text("first")
     status = (docs / "one.md").stat()
     found = FoundFile(docs / "one.md", "one.md", status.st_size, status.st_mtime_ns)
-    assert run_module.trusted_time(found) in (-1, status.st_mtime_ns)
-    just_now = FoundFile(docs / "one.md", "one.md", 5, run_module.time.time_ns())
-    assert run_module.trusted_time(just_now) == -1
+    assert trusted_time(found) in (-1, status.st_mtime_ns)
+    just_now = FoundFile(docs / "one.md", "one.md", 5, time.time_ns())
+    assert trusted_time(just_now) == -1
 
 
 def test_a_renamed_file_is_neither_parsed_nor_embedded(docs: Path, index: Path) -> None:
@@ -230,7 +232,7 @@ def test_a_file_that_changes_while_it_is_read_waits_for_the_next_run(docs: Path,
                 (docs / "one.md").write_text("# Second, longer change\n")
                 yield result
 
-    report = ingest(docs, index=index, tools=run_module.Tools(Meddling, *list_of(tools)[1:]))
+    report = ingest(docs, index=index, tools=Tools(Meddling, *list_of(tools)[1:]))
     assert [(problem.source, problem.code) for problem in report.failed] == [("one.md", "changed")]
     with open_index(index) as opened:
         assert opened.document(opened.resolve("one.md")).title == "About one"

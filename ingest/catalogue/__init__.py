@@ -1,4 +1,4 @@
 """One SQLite database per index: the truth.
 
-`schema` lays the tables, `writer` changes them, `reader`, `lexical` and `filters` ask.
+`schema` lays the tables, `writer` and `documents` change them, `reader`, `lexical` and `filters` ask.
 """

@@ -149,11 +149,19 @@ def read_matrix(
     connection: sqlite3.Connection, dimensions: int, after: int = 0, limit: int = -1
 ) -> tuple[Ids, Matrix]:
     """The first `limit` (-1: all) ids above `after` in order (n), and their embeddings (n, dimensions)."""
+    count = connection.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM embeddings WHERE chunk_id > ? LIMIT ?)", (after, limit)
+    ).fetchone()[0]
+    ids, matrix = np.empty(count, np.int64), np.empty((count, dimensions), np.float32)
     rows = connection.execute(
         "SELECT chunk_id, vector FROM embeddings WHERE chunk_id > ? ORDER BY chunk_id LIMIT ?", (after, limit)
-    ).fetchall()
-    ids = np.fromiter((chunk_id for chunk_id, _ in rows), np.int64, len(rows))
-    matrix = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), dimensions)
+    )
+    place = 0
+    while part := rows.fetchmany(1_000):  # so that the vectors are in memory once, not thrice
+        filled = slice(place, place + len(part))
+        ids[filled] = [chunk_id for chunk_id, _ in part]
+        matrix[filled] = np.frombuffer(b"".join(vector for _, vector in part), "<f4").reshape(-1, dimensions)
+        place += len(part)
     return ids, matrix
 
 

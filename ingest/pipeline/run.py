@@ -9,8 +9,9 @@ from secrets import token_hex
 
 import numpy as np
 
+from ingest.catalogue.documents import FileRecord, IndexableDocument
 from ingest.catalogue.locking import writer_lock
-from ingest.catalogue.reader import KnownFile, read_known_files, read_problems
+from ingest.catalogue.reader import KnownFile, read_known_files
 from ingest.catalogue.schema import (
     DATABASE,
     SCHEMA_VERSION,
@@ -20,8 +21,6 @@ from ingest.catalogue.schema import (
     storage_errors,
 )
 from ingest.catalogue.writer import (
-    FileRecord,
-    IndexableDocument,
     SourceRecord,
     copy_sources,
     remove_empty_root,
@@ -31,21 +30,21 @@ from ingest.catalogue.writer import (
     transaction,
     write_settings,
 )
-from ingest.discover import FoundFile, Selection, hash_file, is_same
+from ingest.discover import FoundFile, Selection, hash_file
 from ingest.embed import Embedder
 from ingest.errors import RootError
 from ingest.index.derived import refresh_vectors
 from ingest.index.mismatch import require_same
+from ingest.pipeline.files import is_gone, kind_of, trusted_time
 from ingest.pipeline.plan import Plan, RootScan, Work, make_plan, require_few_removals
+from ingest.pipeline.reporting import COUNTED, planned_counts, write_report
 from ingest.pipeline.roots import Roots
 from ingest.pipeline.values import (
     IngestOptions,
     Progress,
     Report,
-    SourceProblem,
     Tools,
     default_tools,
-    problems_of,
     silent,
 )
 from ingest.types import Document, Member, Problem
@@ -53,8 +52,6 @@ from ingest.types import Document, Member, Problem
 EMBED_AT_ONCE = 256
 """Chunks of one document that are embedded in one call. Never chunks of several: a document's vectors must
 not depend on which others came with it."""
-JUST_NOW_NS = 10_000_000
-"""File systems keep time in ticks of up to 10 ms: a file may change again within the tick it was seen in."""
 
 
 def ingest_paths(
@@ -106,7 +103,7 @@ class Ingest:
         self._tools = tools
         self._embedder: Embedder | None = None
         self._hashed = 0
-        self._counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "renamed"), 0)
+        self._counts = dict.fromkeys(COUNTED, 0)
         self._seconds = dict.fromkeys(("look", "read", "embed", "write", "vectors", "total"), 0.0)
 
     def run(self, paths: Sequence[Path]) -> Report:
@@ -116,7 +113,7 @@ class Ingest:
             with self._timed("look"):
                 roots, scans, plan = self._look(paths)
             if self._options.dry_run:
-                self._count_plan(plan)
+                self._counts = planned_counts(plan)
             else:
                 self._carry_out(plan)
                 self._forget_roots(scans)
@@ -126,7 +123,7 @@ class Ingest:
                         self._index_path,
                         lambda done, total: self._progress("vectors", done, total),
                     )
-        return self._report(roots, scans, plan)
+        return write_report(self._connection, roots, scans, plan, self._counts, self._seconds)
 
     def _check_settings(self) -> None:
         settings = read_settings(self._connection)
@@ -326,57 +323,11 @@ class Ingest:
         if any(isinstance(source.outcome, str) for source in sources):
             self._counts["renamed" if renamed else kind_of(work)] += 1
 
-    def _count_plan(self, plan: Plan) -> None:
-        """What a real run would count if every file could be read."""
-        same = sum(1 for file, _ in (*plan.unchanged, *plan.touched) if file.status == "ok")
-        works = [*plan.parse, *(work for work, _ in plan.copies)]
-        works += [work for work, twin in plan.links if twin.id not in plan.renamed]
-        kinds = [kind_of(work) for work in works]
-        self._counts.update(
-            added=kinds.count("added"),
-            changed=kinds.count("changed"),
-            unchanged=same + kinds.count("unchanged"),
-            removed=len(plan.removed),
-            renamed=len(plan.renamed),
-        )
-
     def _forget_roots(self, scans: Sequence[RootScan]) -> None:
         for scan in scans:
             if not scan.exists:
                 with self._writing():
                     remove_empty_root(self._connection, scan.root)
-
-    def _report(self, roots: Roots, scans: Sequence[RootScan], plan: Plan) -> Report:
-        covering = {scan.root: scan for scan in scans}
-        rows = [
-            (source, status, code, message)
-            for root, path, source, status, code, message in read_problems(self._connection)
-            if root in covering and covering[root].covers(path)
-        ]
-        failed = [*problems_of(rows, "failed")]
-        failed += [
-            SourceProblem(
-                roots.handle(scan.root, folder), "unreadable", f"The folder could not be read: {reason}."
-            )
-            for scan in scans
-            for folder, reason in scan.unreadable
-        ]
-        failed += [
-            SourceProblem(
-                roots.handle(work.root, work.file.name),
-                "changed",
-                "It changed while it was read, and is read again in the next run.",
-            )
-            for work in plan.busy
-        ]
-        chunks = self._connection.execute("SELECT count(*) FROM chunks").fetchone()[0]
-        return Report(
-            **self._counts,
-            failed=tuple(sorted(failed, key=lambda problem: problem.source)),
-            skipped=problems_of(rows, "skipped"),
-            chunks=chunks,
-            seconds=tuple(self._seconds.items()),
-        )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -390,23 +341,3 @@ class Ingest:
             yield
         finally:
             self._seconds[stage] += time.perf_counter() - started
-
-
-def kind_of(work: Work) -> str:
-    """What became of a file, as the report counts it. One that is only read again has not changed."""
-    if work.known is None:
-        return "added"
-    return "unchanged" if work.known.status == "ok" and work.known.sha256 == work.sha256 else "changed"
-
-
-def trusted_time(file: FoundFile) -> int:
-    """The time to record: -1, which no file has, where the file may yet change without its time changing."""
-    return file.mtime_ns if time.time_ns() - file.mtime_ns > JUST_NOW_NS else -1
-
-
-def is_gone(file: FoundFile) -> bool:
-    """Whether a file is no longer the one that was seen."""
-    try:
-        return not is_same(file, file.location.stat())
-    except OSError:
-        return True

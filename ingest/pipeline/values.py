@@ -1,7 +1,7 @@
 """What an ingest is asked for, works with, and reports."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +98,4 @@ def default_tools() -> Tools:
         load_embedder,
         DEFAULT_EMBEDDER,
         embedding_text,
-    )
-
-
-def problems_of(rows: Sequence[tuple[str, str, str, str]], status: str) -> tuple[SourceProblem, ...]:
-    """Those of these (source, status, code, message) that have this status."""
-    return tuple(
-        SourceProblem(source, code, message) for source, kind, code, message in rows if kind == status
     )
