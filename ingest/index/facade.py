@@ -30,8 +30,8 @@ from ingest.vectors import Neighbours, VectorsError, find_generation
 
 INDEX_FOLDER = ".ragqa"
 EXACT_BELOW = 100_000
-"""Up to this many chunks every vector is compared. CPU at 50,000 chunks of 384 dimensions: 0.23 s for the first
-question (Chroma 0.95, most of it its import), 7 ms for later ones (9 ms), and nothing is missed."""
+"""Up to this many chunks every vector is compared. CPU at 50,000 chunks of 384 dimensions: first question
+0.23 s (Chroma 0.95, most of it its import), 7 ms for later ones (9 ms), and nothing is missed."""
 VectorsState = Literal["complete", "absent", "damaged"]
 """Whether Chroma can be asked. If `damaged`, all vectors are compared; `ragqa index repair` helps."""
 WEIGHTS = (2.0, 1.0, 1.0)
