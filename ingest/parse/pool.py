@@ -6,10 +6,14 @@ The one file that knows pebble. Workers are spawned, not forked: a fork of a pro
 import os
 import signal
 import sys
+import threading
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,10 +23,12 @@ from ingest.parse.limits import DEFAULT_LIMITS, Limits
 from ingest.types import Member, Problem
 
 Result = tuple[Path, tuple[Member, ...]]
-_IN_FLIGHT_PER_WORKER = 2  # one runs, one waits: no worker idles, no queue grows
+_IN_FLIGHT = 2  # per worker: one runs, one waits, so that a slow reader of results idles no worker
 _PR_SET_PDEATHSIG = 1
 _TASKS_PER_WORKER = 500  # what parsers leak goes with the worker
-_ATTEMPTS = 3
+_ATTEMPTS = 5
+_LOOK_EVERY = 1.0  # seconds
+_GRACE = 30.0  # seconds beyond a file's own before a worker that says nothing is given up
 
 
 class ParsePool:
@@ -32,9 +38,8 @@ class ParsePool:
     """
 
     def __init__(self, workers: int, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._workers = workers
         self._limits = limits
-        self._pool: Any = None
+        self._lanes = [_Lane(limits) for _ in range(workers)]
 
     def __enter__(self) -> "ParsePool":
         return self
@@ -42,92 +47,155 @@ class ParsePool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        for lane in self._lanes:
+            lane.stop()
 
     def parse(self, paths: Iterable[Path]) -> Iterator[Result]:
         """Each path with its members, in order of completion. Takes from `paths` as workers come free."""
-        if self._workers == 0:
+        if not self._lanes:
             for path in paths:
                 yield path, parse_file(path, self._limits)
             return
         yield from self._parse_in_workers(iter(paths))
 
     def _parse_in_workers(self, paths: Iterator[Path]) -> Iterator[Result]:
-        running: dict[Future[tuple[Member, ...]], tuple[Path, int]] = {}
+        again: deque[_Task] = deque()
         try:
             while True:
-                while len(running) < self._workers * _IN_FLIGHT_PER_WORKER:
-                    path = next(paths, None)
-                    if path is None:
-                        break
-                    running[self._submit(path)] = (path, 1)
-                if not running:
+                self._fill(paths, again)
+                lane_of = {future: lane for lane in self._lanes for future in lane.running}
+                if not lane_of:
                     return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                done, _ = wait(lane_of, timeout=_LOOK_EVERY, return_when=FIRST_COMPLETED)
                 for future in done:
-                    path, attempt = running.pop(future)
-                    members = self._outcome(future, last=attempt == _ATTEMPTS)
-                    if members is None:
-                        running[self._submit(path)] = (path, attempt + 1)
-                    else:
-                        yield path, members
+                    task = lane_of[future].running[future]
+                    members = lane_of[future].collect(future, again)
+                    if members is not None:
+                        yield task.path, members
+                for lane in self._lanes:
+                    lane.give_up_if_stuck(again)
+                while again and again[0].attempt > _ATTEMPTS:
+                    yield again.popleft().path, _problem("crashed", "Its workers died: is memory short?")
         finally:
-            for future in running:
-                future.cancel()
+            for lane in self._lanes:
+                lane.cancel()
 
-    def _submit(self, path: Path) -> "Future[tuple[Member, ...]]":
+    def _fill(self, paths: Iterator[Path], again: "deque[_Task]") -> None:
+        """Files to the workers, one to each before a second to any."""
+        for depth in range(1, _IN_FLIGHT + 1):
+            for lane in self._lanes:
+                if len(lane.running) < depth:
+                    path = None if again else next(paths, None)
+                    if not again and path is None:
+                        return
+                    lane.submit(again.popleft() if path is None else _Task(path))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    path: Path
+    attempt: int = 1
+
+
+class _Lane:
+    """One worker behind a pebble pool of its own.
+
+    Workers of one pebble pool share locks: one that is killed while it waits or answers leaves them locked,
+    and all others wait for ever (seen within 30 kills). So each has its own, rebuilt when its worker died.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.running: dict[Future[tuple[Member, ...]], _Task] = {}
+        self._limits = limits
+        self._pool: Any = None
+        self._heard = 0.0
+
+    def submit(self, task: _Task) -> None:
         if self._pool is None or not self._pool.active:
-            self._stop()
-            self._pool = self._start()
-        future: Future[tuple[Member, ...]] = self._pool.schedule(
-            _parse_in_worker, args=(path, self._limits), timeout=self._limits.seconds
+            self._abandon()
+            self._pool = _started_pool(self._limits)
+        if not self.running:
+            self._heard = time.monotonic()
+        future = self._pool.schedule(
+            _parse_in_worker, args=(task.path, self._limits), timeout=self._limits.seconds
         )
-        return future
+        self.running[future] = task
 
-    def _start(self) -> Any:
-        import multiprocessing
-
-        from pebble import ProcessPool
-
-        return ProcessPool(
-            max_workers=self._workers,
-            max_tasks=_TASKS_PER_WORKER,
-            initializer=_prepare_worker,
-            initargs=(os.getpid(), self._limits.memory_bytes),
-            context=multiprocessing.get_context("spawn"),
-        )
-
-    def _stop(self) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
-
-    def _outcome(self, future: "Future[tuple[Member, ...]]", *, last: bool) -> tuple[Member, ...] | None:
-        """The members; a Problem for a worker that ended; None where the pool broke: again then."""
+    def collect(
+        self, future: "Future[tuple[Member, ...]]", again: "deque[_Task]"
+    ) -> tuple[Member, ...] | None:
+        """The members, or a Problem where the worker ended; None if it held another file: it goes again."""
         from pebble import ProcessExpired
 
+        task = self.running.pop(future)
+        self._heard = time.monotonic()
         try:
             return future.result()
         except FutureTimeoutError:
             seconds = f"{self._limits.seconds:g}"
-            problem = Problem(
-                "failed", "timeout", f"Reading took longer than {seconds} s: split or simplify the file."
-            )
+            return _problem("timeout", f"Reading took longer than {seconds} s: split the file.")
         except ProcessExpired as error:
-            problem = Problem(
-                "failed", "crashed", f"The parser {_ending(error.exitcode)}: the file may be damaged."
-            )
+            self._rebuild(again)
+            return _problem("crashed", f"The parser {_ending(error.exitcode)}: the file may be damaged.")
         except BrokenProcessPool:
-            # A worker died while it held no file: pebble gives up on all files then.
-            if not last:
-                return None
-            problem = Problem("failed", "crashed", "Workers died again and again: is memory short?")
+            self._rebuild(again)
+            again.append(_Task(task.path, task.attempt + 1))
+            return None
         except MemoryError:
-            problem = Problem(
-                "failed", "memory", "The file needs more memory than one file may take: split it."
-            )
-        return (Member("", problem),)
+            return _problem("memory", "The file needs more memory than one file may take: split it.")
+
+    def give_up_if_stuck(self, again: "deque[_Task]") -> None:
+        """Killed at the wrong moment, a worker is not missed by pebble, or its pool ends without a word."""
+        silent = time.monotonic() - self._heard > self._limits.seconds + _GRACE
+        if self.running and (silent or not self._pool.active):
+            tasks = [self.running.pop(future) for future in list(self.running) if not future.done()]
+            self._abandon()
+            again.extend(_Task(task.path, task.attempt + 1) for task in tasks)
+
+    def _rebuild(self, again: "deque[_Task]") -> None:
+        """What waits behind a worker that died goes to a new one."""
+        again.extend(self.running.pop(future) for future in list(self.running) if not future.done())
+        self._abandon()
+
+    def cancel(self) -> None:
+        for future in self.running:
+            future.cancel()
+        self.running.clear()
+
+    def stop(self) -> None:
+        self.cancel()
+        self._abandon(wait_seconds=10.0)
+
+    def _abandon(self, wait_seconds: float = 0.0) -> None:
+        """End the pool in a thread: joining one whose lock is lost never returns."""
+        if self._pool is not None:
+            ending = threading.Thread(target=_end, args=(self._pool,), daemon=True)
+            ending.start()
+            ending.join(wait_seconds)
+            self._pool = None
+
+
+def _end(pool: Any) -> None:
+    pool.stop()
+    pool.join()
+
+
+def _started_pool(limits: Limits) -> Any:
+    import multiprocessing
+
+    from pebble import ProcessPool
+
+    return ProcessPool(
+        max_workers=1,
+        max_tasks=_TASKS_PER_WORKER,
+        initializer=_prepare_worker,
+        initargs=(os.getpid(), limits.memory_bytes),
+        context=multiprocessing.get_context("spawn"),
+    )
+
+
+def _problem(code: str, message: str) -> tuple[Member, ...]:
+    return (Member("", Problem("failed", code, message)),)
 
 
 def _ending(exit_code: int | None) -> str:
@@ -167,14 +235,10 @@ def _die_with_parent(parent: int) -> None:
         if os.getppid() != parent:  # it died before the call
             os._exit(1)
     else:
-        import threading
-
         threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
 
 
 def _watch_parent(parent: int) -> None:
-    import time
-
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
