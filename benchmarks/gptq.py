@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ragqa.gptq.checkpoint import open_checkpoint
 from ragqa.gptq.decoder import Decoder
 from ragqa.gptq.linear import GptqLinear, TiledLinear, gptq_linear
-from ragqa.gptq.model import LoadedModel, LoadOptions, build_empty, load_model
+from ragqa.gptq.model import LoadedModel, build_empty, load_model
 from ragqa.gptq.packing import dequantize
 from ragqa.gptq.quantization import Quantization
 from ragqa.gptq.rope import normalise_rope
@@ -56,7 +56,9 @@ def dense_model(folder: Path, dtype: torch.dtype) -> Any:
 
 
 def dense_timers(module: Any, ids: Tensor) -> tuple[Timer, Timer]:
-    """Seconds of a prefill of n tokens, and a token of decoding behind n tokens, with transformers' own cache."""
+    """Seconds of a prefill of n tokens, and a token of decoding behind n tokens, with transformers' own
+    cache.
+    """
     from transformers import DynamicCache
 
     @torch.inference_mode()
@@ -101,18 +103,28 @@ def compare(folder: Path, rounds: int, lengths: list[int], slow: bool) -> None:
     """Print seconds, tokens a second and ratios for one folder."""
     ids = torch.randint(5, 30_000, (max([*lengths, 64]),), generator=torch.Generator().manual_seed(0))
     ours = load_model(open_checkpoint(folder))
-    dense = {"dense fp32": dense_model(folder, torch.float32), "dense bf16": dense_model(folder, torch.bfloat16)}
+    dense = {
+        "dense fp32": dense_model(folder, torch.float32),
+        "dense bf16": dense_model(folder, torch.bfloat16),
+    }
     timers = {name: dense_timers(module, ids) for name, module in dense.items()}
     timers["gptq"] = our_timers(ours, ids)
     for _, decode in timers.values():
         decode(16)
     report("decode behind 64", {name: pair[1] for name, pair in timers.items()}, 64, 1, rounds)
     for length in lengths:
-        report(f"prefill {length}", {name: pair[0] for name, pair in timers.items()}, length, length,
-               1 if slow else rounds)
+        report(
+            f"prefill {length}",
+            {name: pair[0] for name, pair in timers.items()},
+            length,
+            length,
+            1 if slow else rounds,
+        )
     half = sum(one.numel() for one in {id(p): p for p in dense["dense bf16"].parameters()}.values()) * 2
-    print(f"weights: {ours.resident_bytes / 1e6:.0f} MB, dense bf16 {half / 1e6:.0f} MB, "
-          f"ratio {ours.resident_bytes / half:.3f}; gptq computes in {ours.dtype}")
+    print(
+        f"weights: {ours.resident_bytes / 1e6:.0f} MB, dense bf16 {half / 1e6:.0f} MB, "
+        f"ratio {ours.resident_bytes / half:.3f}; gptq computes in {ours.dtype}"
+    )
 
 
 def report(what: str, timers: dict[str, Timer], argument: int, tokens: int, rounds: int) -> None:
@@ -122,12 +134,17 @@ def report(what: str, timers: dict[str, Timer], argument: int, tokens: int, roun
         print(f"{what:>18} {name:>10}: {median:9.4f} s, {tokens / median:8.1f} tokens/s", flush=True)
     for other in [name for name in timers if name != "gptq"]:
         ratios = [one[other] / one["gptq"] for one in seconds]
-        print(f"{what:>18} gptq is {statistics.median(ratios):.2f} x {other} "
-              f"({min(ratios):.2f} … {max(ratios):.2f})", flush=True)
+        print(
+            f"{what:>18} gptq is {statistics.median(ratios):.2f} x {other} "
+            f"({min(ratios):.2f} … {max(ratios):.2f})",
+            flush=True,
+        )
 
 
 def llama_cpp(rounds: int) -> None:
-    """Prefill and decode of the same SmolLM2 file in llama.cpp, through xllamacpp's own benchmark if it is there."""
+    """Prefill and decode of the same SmolLM2 file in llama.cpp, through xllamacpp's own benchmark if it is
+    there.
+    """
     import xllamacpp
 
     from ragqa.gptq.smollm2 import fetch_gguf
@@ -139,8 +156,13 @@ def llama_cpp(rounds: int) -> None:
     server = xllamacpp.Server(params)
     for _ in range(rounds):
         answer = server.handle_completions(
-            {"prompt": [5 + n % 30_000 for n in range(512)], "n_predict": DECODED, "cache_prompt": False,
-             "temperature": 0.0, "ignore_eos": True}
+            {
+                "prompt": [5 + n % 30_000 for n in range(512)],
+                "n_predict": DECODED,
+                "cache_prompt": False,
+                "temperature": 0.0,
+                "ignore_eos": True,
+            }
         )
         print("llama.cpp", answer.get("timings", answer))
 
@@ -153,17 +175,18 @@ def crossover() -> None:
         tiled = gptq_linear(packed, None, torch.device("cpu"))
         assert isinstance(tiled, TiledLinear)
         weight = GptqLinear(packed).dequantized()
-        dense = nn.Linear(inputs, outputs, bias=False)
-        dense.weight = nn.Parameter(weight, requires_grad=False)
         for rows in (1, 8, 16, 32, 48, 64, 96, 512):
             states = torch.randn(rows, inputs)
             figures = {}
             for name, longest in (("int4", rows), ("dequantized", 0)):
                 tiled.longest_packed = longest
-                figures[name] = best(lambda states=states: tiled(states))
-            figures["dense"] = best(lambda states=states: functional.linear(states, weight))
-            print(f"{inputs:>5} x {outputs:>5}, {rows:>3} rows: "
-                  + ", ".join(f"{name} {value * 1e3:.2f} ms" for name, value in figures.items()), flush=True)
+                figures[name] = best(lambda layer=tiled, states=states: layer(states))
+            figures["dense"] = best(lambda weight=weight, states=states: functional.linear(states, weight))
+            print(
+                f"{inputs:>5} x {outputs:>5}, {rows:>3} rows: "
+                + ", ".join(f"{name} {value * 1e3:.2f} ms" for name, value in figures.items()),
+                flush=True,
+            )
 
 
 def best(run: Callable[[], Any]) -> float:
@@ -178,14 +201,20 @@ def best(run: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["smollm2", "1b", "crossover"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lengths", default="512,2048")
-    parser.add_argument("--layers", type=int, default=18, help="decoder layers of the random Llama; 18 make 1.06B")
+    parser.add_argument(
+        "--layers", type=int, default=18, help="decoder layers of the random Llama; 18 make 1.06B"
+    )
     parser.add_argument("--llama-cpp", action="store_true")
-    parser.add_argument("--cpu-time", action="store_true", help="processor seconds, where others use the machine")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="processor seconds, where others use the machine"
+    )
     arguments = parser.parse_args()
     if arguments.cpu_time:
         global clock

@@ -31,8 +31,15 @@ def relative(found, expected):
 
 @needs_kernel
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**31), columns=st.integers(1, 4), tiles=st.integers(1, 4),
-       group=st.sampled_from([32, 64, 128, -1]), act_order=st.booleans(), sym=st.booleans(), bias=st.booleans())
+@given(
+    seed=st.integers(0, 2**31),
+    columns=st.integers(1, 4),
+    tiles=st.integers(1, 4),
+    group=st.sampled_from([32, 64, 128, -1]),
+    act_order=st.booleans(),
+    sym=st.booleans(),
+    bias=st.booleans(),
+)
 def test_kernels_agree_with_the_reference(seed, columns, tiles, group, act_order, sym, bias):
     """Relative error at most 1e-2 through the bf16 kernel, at most 1e-5 dequantized in fp32."""
     packed, inputs, offset = layer(seed, columns * 128, tiles * 64, group, act_order=act_order, sym=sym)
@@ -115,7 +122,9 @@ def test_fused_projections_give_each_parts_output_from_shared_memory():
 def test_layers_of_different_order_are_not_fused():
     draw = torch.Generator().manual_seed(7)
     parts = [
-        tile_weights(random_layer(128, 64, Quantization(group_size=64), draw, torch.randperm(128, generator=draw)))
+        tile_weights(
+            random_layer(128, 64, Quantization(group_size=64), draw, torch.randperm(128, generator=draw))
+        )
         for _ in range(2)
     ]
     assert fuse(parts) is None

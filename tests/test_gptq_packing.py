@@ -20,8 +20,13 @@ def random_layer(seed: int, bits: int, groups: int, inputs: int, outputs: int):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**31), bits=st.sampled_from([4, 8]), groups=st.integers(1, 5),
-       inputs=st.integers(1, 9), outputs=st.integers(1, 9))
+@given(
+    seed=st.integers(0, 2**31),
+    bits=st.sampled_from([4, 8]),
+    groups=st.integers(1, 5),
+    inputs=st.integers(1, 9),
+    outputs=st.integers(1, 9),
+)
 def test_unpack_gives_back_what_was_packed(seed, bits, groups, inputs, outputs):
     codes, zeros, scales, g_idx = random_layer(seed, bits, groups, inputs * 8, outputs * 8)
     packed = pack(codes, zeros, scales, g_idx, bits)

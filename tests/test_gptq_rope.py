@@ -1,4 +1,6 @@
-"""Scaled rotary positions: right to the last position, read in every spelling, never applied twice or too late."""
+"""Scaled rotary positions: right to the last position, read in every spelling, never applied twice or too
+late.
+"""
 
 import pytest
 
@@ -35,7 +37,10 @@ def tables(config, positions):
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 @pytest.mark.parametrize("theta", [10_000.0, 100_000.0])
 def test_cosines_and_sines_match_float64_to_position_16383(factor, theta):
-    """m / factor * theta**(-2i/d), computed in float64, at every position; fp32 angles carry 2**-24 of themselves."""
+    """m / factor * theta**(-2i/d), computed in float64, at every position.
+
+    Fp32 angles carry 2**-24 of themselves.
+    """
     positions = torch.arange(16_384)
     cosine, sine = tables(scale_rope({**SMALL, "rope_theta": theta}, factor), positions)
     exponents = torch.arange(0, 128, 2, dtype=torch.float64) / 128
@@ -61,7 +66,7 @@ def test_equal_to_transformers_own_linear_scaling_to_the_bit(factor):
     {"rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 8}},
     {"rope_scaling": {"factor": 8.0}},
     {"rope_parameters": {"rope_type": "linear", "factor": 8.0, "rope_theta": 10000.0}},
-    {"rope_parameters": {"rope_type": "linear", "factor": 8.0}, "rope_scaling": {"type": "linear", "factor": 8.0}},
+    {"rope_parameters": {"rope_type": "linear", "factor": 8}, "rope_scaling": {"factor": 8}},
 ])  # fmt: skip
 def test_every_spelling_is_read_and_the_same_factor_applies_once(spelling):
     config = {**SMALL, **spelling}
@@ -78,7 +83,7 @@ def test_without_scaling_nothing_is_stretched():
 
 @pytest.mark.parametrize(("config", "message"), [
     ({"rope_scaling": {"type": "linear", "factor": 4}}, r"linear rope scaling by 4, but 8 was asked"),
-    ({"rope_scaling": {"type": "linear", "factor": 4}, "rope_parameters": {"rope_type": "linear", "factor": 8}},
+    ({"rope_scaling": {"factor": 4}, "rope_parameters": {"rope_type": "linear", "factor": 8}},
      r"disagree"),
     ({"rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 8}}, r"two types"),
     ({"rope_scaling": {"rope_type": "yarn", "factor": 8}}, r"declares yarn"),

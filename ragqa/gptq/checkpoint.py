@@ -94,7 +94,9 @@ class Checkpoint:
     def _check_shapes(self, layer: str) -> None:
         bits, weight = self.quantization.bits, self.tensors[f"{layer}.qweight"]
         if len(weight.shape) != 2:
-            raise CheckpointError(f"{self.folder}: {layer}.qweight has shape {weight.shape}, expected two sides.")
+            raise CheckpointError(
+                f"{self.folder}: {layer}.qweight has shape {weight.shape}, expected two sides."
+            )
         inputs, outputs = weight.shape[0] * 32 // bits, weight.shape[1]
         groups = self.quantization.groups(inputs)
         expected = {
@@ -121,13 +123,17 @@ class Checkpoint:
         in_order = torch.arange(inputs, dtype=torch.int32) // (inputs if size == -1 else size)
         if name not in self.tensors:
             if self.quantization.desc_act and groups > 1:
-                raise CheckpointError(f"{self.folder}: {name} is missing, and desc_act means it cannot be guessed.")
+                raise CheckpointError(
+                    f"{self.folder}: {name} is missing, and desc_act means it cannot be guessed."
+                )
             return in_order
         index = self.tensor(name).to(torch.int32)
         if not 0 <= int(index.min()) <= int(index.max()) < groups:
             raise CheckpointError(f"{self.folder}: {name} points outside the {groups} groups of the layer.")
         if not self.quantization.desc_act and not torch.equal(index, in_order):
-            raise CheckpointError(f"{self.folder}: {name} is not in order, but the settings say desc_act false.")
+            raise CheckpointError(
+                f"{self.folder}: {name} is not in order, but the settings say desc_act false."
+            )
         return index
 
 
@@ -142,9 +148,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     for path in files:
         for name, info in _read_header(path).items():
             if name in tensors:
-                raise CheckpointError(
-                    f"{folder}: {name} is in {tensors[name].file.name} and in {path.name}."
-                )
+                raise CheckpointError(f"{folder}: {name} is in {tensors[name].file.name} and in {path.name}.")
             if index is not None and index.get(name) != path:
                 raise CheckpointError(
                     f"{folder}: {path.name} holds {name}, which the index does not place there."
@@ -152,9 +156,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             tensors[name] = info
     for name, path in (index or {}).items():
         if name not in tensors:
-            raise CheckpointError(
-                f"{folder}: the index places {name} in {path.name}, but it is not there."
-            )
+            raise CheckpointError(f"{folder}: the index places {name} in {path.name}, but it is not there.")
     kept = {name: info for name, info in tensors.items() if not name.endswith(LEGACY)}
     return Checkpoint(configuration, kept)
 
@@ -164,7 +166,8 @@ def _read_header(path: Path) -> dict[str, TensorInfo]:
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             return {
-                name: TensorInfo(path, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()
+                name: TensorInfo(path, tuple(part.get_shape()), part.get_dtype())
+                for name, part in slices.items()
             }
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is no whole safetensors file: {error}") from error
@@ -216,7 +219,9 @@ def _resolved(folder: Path, name: str) -> Path:
     """The file of that name. A link may lead into the blobs of the same hub repository, and nowhere else."""
     path = folder / _inside(folder, name)
     if not path.is_file():
-        raise CheckpointError(f"{folder} lacks {name}, which its index names; the download may have been cut short.")
+        raise CheckpointError(
+            f"{folder} lacks {name}, which its index names; the download may have been cut short."
+        )
     real, home = path.resolve(), folder.resolve()
     blobs = home.parent.parent / "blobs"
     if not real.is_relative_to(home) and not (home.parent.name == "snapshots" and real.is_relative_to(blobs)):

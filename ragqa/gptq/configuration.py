@@ -17,12 +17,17 @@ FAMILIES = ("llama", "mistral", "qwen2")
 """Values of `model_type` whose layers are known here."""
 SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
 SHARED_KEYS = ("bits", "group_size", "desc_act", "sym")
-"""Settings that both files may hold and must agree on. Calibration settings may differ: no reader needs them."""
+"""Settings that both files may hold and must agree on.
+
+Calibration settings may differ: no reader needs them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfiguration:
-    """A model folder's two JSON files: `values` is `config.json`, `basename` the weights' name if the folder gives one."""
+    """A model folder's two JSON files: `values` is `config.json`, `basename` the weights' name if the folder
+    gives one.
+    """
 
     folder: Path
     values: Mapping[str, Any]
@@ -52,17 +57,23 @@ def find_folder(model: str, revision: str | None = None) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineUnavailableError(
-            f"{model} is not in the cache and could not be downloaded: {reason} Give the path of a local folder instead."
+            f"{model} is not in the cache and could not be downloaded: {reason} Give the path of a local "
+            "folder instead."
         ) from error
 
 
 def read_configuration(folder: Path) -> ModelConfiguration:
-    """Read and cross-check `config.json` and `quantize_config.json`. Raises CheckpointError, never guesses."""
+    """Read and cross-check `config.json` and `quantize_config.json`.
+
+    Raises CheckpointError, never guesses.
+    """
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is no folder.")
     values = _read_object(folder / "config.json")
     if values is None:
-        raise CheckpointError(f"{folder} has no config.json; it is no model folder, or its download was cut short.")
+        raise CheckpointError(
+            f"{folder} has no config.json; it is no model folder, or its download was cut short."
+        )
     _refuse_remote_code(folder, values)
     family = values.get("model_type")
     if family not in FAMILIES:
@@ -71,7 +82,9 @@ def read_configuration(folder: Path) -> ModelConfiguration:
         )
     for key in (*SIZES, "max_position_embeddings"):
         if not isinstance(values.get(key), int) or values[key] <= 0:
-            raise CheckpointError(f"{folder}/config.json: {key} is {values.get(key)!r}, expected a whole number.")
+            raise CheckpointError(
+                f"{folder}/config.json: {key} is {values.get(key)!r}, expected a whole number."
+            )
     quantization, basename = _read_quantization(folder, values)
     return ModelConfiguration(folder, values, quantization, basename)
 
@@ -91,7 +104,8 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 def _refuse_remote_code(folder: Path, values: Mapping[str, Any]) -> None:
     if "auto_map" in values:
         raise CheckpointError(
-            f"{folder}/config.json asks to run code of its own (auto_map); ragqa runs none. Use a model of a known family."
+            f"{folder}/config.json asks to run code of its own (auto_map); ragqa runs none. Use a model of "
+            "a known family."
         )
 
 
@@ -100,7 +114,8 @@ def _read_quantization(folder: Path, values: Mapping[str, Any]) -> tuple[Quantiz
     inner = values.get("quantization_config")
     if own is None and inner is None:
         raise CheckpointError(
-            f"{folder} says nowhere how it was quantized: neither quantize_config.json nor quantization_config in "
+            f"{folder} says nowhere how it was quantized: neither quantize_config.json nor "
+            "quantization_config in "
             "config.json. Quantize it with `ragqa model quantize`, or restore the missing file."
         )
     if inner is not None and not isinstance(inner, dict):
@@ -110,7 +125,8 @@ def _read_quantization(folder: Path, values: Mapping[str, Any]) -> tuple[Quantiz
         for key in SHARED_KEYS:
             if key in found[0] and key in found[1] and found[0][key] != found[1][key]:
                 raise CheckpointError(
-                    f"{folder}: quantize_config.json says {key} {found[0][key]}, config.json says {found[1][key]}. "
+                    f"{folder}: quantize_config.json says {key} {found[0][key]}, config.json says "
+                    f"{found[1][key]}. "
                     "One of them belongs to other weights."
                 )
     merged = {**found[-1], **found[0]}
@@ -127,13 +143,17 @@ def _check_format(folder: Path, settings: Mapping[str, Any]) -> None:
     layout = settings.get("checkpoint_format", "gptq")
     if layout != "gptq" or settings.get("is_marlin_format"):
         name = "marlin" if settings.get("is_marlin_format") else layout
-        raise CheckpointError(f"{folder} holds its weights in {name} layout; only AutoGPTQ's v1 layout is read.")
+        raise CheckpointError(
+            f"{folder} holds its weights in {name} layout; only AutoGPTQ's v1 layout is read."
+        )
 
 
 def _quantization(folder: Path, settings: Mapping[str, Any]) -> Quantization:
     bits, group = settings.get("bits"), settings.get("group_size")
     if bits not in BITS or isinstance(bits, bool):
-        raise CheckpointError(f"{folder} is quantized to {bits!r} bits; only {' and '.join(map(str, BITS))} are read.")
+        raise CheckpointError(
+            f"{folder} is quantized to {bits!r} bits; only {' and '.join(map(str, BITS))} are read."
+        )
     if not isinstance(group, int) or isinstance(group, bool) or not (group == -1 or group >= 8):
         raise CheckpointError(f"{folder}: group_size is {group!r}; expected -1 or a number of columns.")
     flags = {key: settings.get(key, default) for key, default in (("desc_act", False), ("sym", True))}

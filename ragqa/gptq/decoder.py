@@ -1,8 +1,8 @@
 """The lean forward pass: token ids in, logits of the last position out. Knows no tokenizer and no sampling.
 
-Runs the weights of a loaded Llama, Mistral or Qwen2 with its own KV cache, one fused product where projections share
-their input, and nothing of transformers' generation machinery, which costs more a token than a small model's
-arithmetic. `tests/test_gptq_model.py` holds it to transformers' own forward pass.
+Runs the weights of a loaded Llama, Mistral or Qwen2 with its own KV cache, one fused product where
+projections share their input, and nothing of transformers' generation machinery, which costs more a token
+than a small model's arithmetic. `tests/test_gptq_model.py` holds it to transformers' own forward pass.
 """
 
 import math
@@ -24,7 +24,10 @@ activation (tokens x 2 x intermediate size) stays small beside the weights."""
 
 
 class KvCache:
-    """Keys and values of all layers, (heads, capacity, head size), allocated once; `length` positions are filled."""
+    """Keys and values of all layers, (heads, capacity, head size), allocated once.
+
+    `length` positions are filled.
+    """
 
     def __init__(self, model: LoadedModel, capacity: int) -> None:
         config = model.config
@@ -42,7 +45,9 @@ class KvCache:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What all layers of one forward pass share: rotary tables (positions, 1, head size) and where it attends."""
+    """What all layers of one forward pass share: rotary tables (positions, 1, head size) and where it
+    attends.
+    """
 
     start: int
     end: int
@@ -115,7 +120,9 @@ class Decoder:
     def new_cache(self, capacity: int) -> KvCache:
         """An empty cache for `capacity` positions, at most the model's window."""
         if capacity > self.model.window:
-            raise RagqaError(f"{capacity} positions were asked for; the model's window is {self.model.window}.")
+            raise RagqaError(
+                f"{capacity} positions were asked for; the model's window is {self.model.window}."
+            )
         return KvCache(self.model, capacity)
 
     @torch.inference_mode()
@@ -128,12 +135,17 @@ class Decoder:
         logits: Tensor = self.model.module.lm_head(hidden)[0]
         # The largest is not finite where any value is NaN or +inf, and costs a tenth of testing each.
         if not math.isfinite(float(logits.max())):
-            raise RagqaError("The model computed values that are not finite; its weights or its type are wrong.")
+            raise RagqaError(
+                "The model computed values that are not finite; its weights or its type are wrong."
+            )
         return logits
 
     @torch.inference_mode()
     def hidden(self, ids: Tensor, cache: KvCache) -> Tensor:
-        """Append ids (tokens,) to the cache, chunk by chunk; normed hidden states (last chunk's tokens, width)."""
+        """Append ids (tokens,) to the cache, chunk by chunk.
+
+        Normed hidden states (last chunk's tokens, width).
+        """
         if cache.length + ids.shape[0] > cache.capacity:
             raise RagqaError(
                 f"{ids.shape[0]} tokens do not fit behind {cache.length} in a cache of {cache.capacity}."
@@ -206,7 +218,7 @@ class Decoder:
         return _Step(start, end, cosine, sine, mask)
 
     def _rotary(self, start: int, end: int, states: Tensor) -> tuple[Tensor, Tensor]:
-        """The model's own cosines and sines, (positions, 1, head size), the first half of the sines negated."""
+        """The model's own cosines and sines, (positions, 1, head size); half the sines negated."""
         rotary = self.model.module.model.rotary_emb
         positions = torch.arange(start, end, device=states.device).unsqueeze(0)
         cosine, sine = (table.to(self.model.dtype) for table in rotary(states[None], positions))

@@ -1,7 +1,7 @@
 """The token embedding and the output head, kept in the type the checkpoint stores them in.
 
-Half-precision tables stay half as large, and only what is read is widened: a row an input token, a slice of the
-head at a time for logits, which are always computed in fp32.
+Half-precision tables stay half as large, and only what is read is widened: a row an input token, a slice of
+the head at a time for logits, which are always computed in fp32.
 """
 
 import torch
@@ -26,7 +26,9 @@ class StoredEmbedding(nn.Module):
 
 
 class StoredHead(nn.Module):
-    """Hidden states (…, width) to fp32 logits (…, tokens), from a table (tokens, width) of any floating type."""
+    """Hidden states (…, width) to fp32 logits (…, tokens), from a table (tokens, width) of any floating
+    type.
+    """
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """A message to ids: only BOS and the template's own control tokens are special, whatever the message holds.
 
-The text between two control tokens is encoded at once with special tokens switched off, template words and message
+The text between two control tokens is encoded at once with special tokens switched off, template words and
+message
 together: encoding them apart would give other ids at the seams.
 """
 
@@ -11,7 +12,10 @@ from typing import Any
 from ragqa.errors import CheckpointError
 
 PLACE = "\ue000message\ue001"
-"""Stands for the message while the chat template is rendered; private-use characters that no template holds."""
+"""Stands for the message while the chat template is rendered.
+
+Private-use characters that no template holds.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class Encoder:
 
 
 def wrapper_encoder(tokenizer: Any, wrapper: str) -> Encoder:
-    """For a wrapper with `{prompt}` in it: BOS where the tokenizer begins texts with it, then one plain text."""
+    """For a wrapper with `{prompt}` in it: BOS where the tokenizer begins texts with it, then one plain
+    text.
+    """
     begins = list(tokenizer("", add_special_tokens=True)["input_ids"])
     start = [int(begins[0])] if begins and begins[0] == tokenizer.bos_token_id else []
     return Encoder(tokenizer, (*start, wrapper.replace("{prompt}", PLACE)))
@@ -51,7 +57,9 @@ def template_encoder(tokenizer: Any) -> Encoder:
     rendered = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     if rendered.count(PLACE) != 1:
         raise CheckpointError("The chat template does not show the user's message exactly once.")
-    special = {str(token): int(place) for place, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = {
+        str(token): int(place) for place, token in tokenizer.added_tokens_decoder.items() if token.special
+    }
     marks = "|".join(re.escape(token) for token in sorted(special, key=len, reverse=True))
     found = [part for part in re.split(f"({marks})", rendered) if part] if marks else [rendered]
     return Encoder(tokenizer, tuple(special.get(part, part) for part in found))

@@ -1,4 +1,7 @@
-"""What a model needs in memory, and what makes it fit. Pure arithmetic over `config.json`: no torch, no weights."""
+"""What a model needs in memory, and what makes it fit.
+
+Pure arithmetic over `config.json`: no torch, no weights.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,23 +57,31 @@ class FitReport:
 def weight_bytes(config: Mapping[str, Any], quantization: Quantization) -> int:
     """Bytes of a GPTQ folder's weights.
 
-    A layer of i inputs and o outputs takes i*o*bits/8 for codes, 2 + bits/8 for the scale and zero of each group and
-    output, 4*i for the group index (AutoGPTQ's v1 layout); embedding, head and norms take 2 a value.
+    A layer of i inputs and o outputs takes i*o*bits/8 for codes, 2 + bits/8 for the scale and zero of each
+    group and output, 4*i for the group index (AutoGPTQ's v1 layout); embedding, head and norms take 2 a
+    value.
     """
-    hidden, wide, layers = (int(config[key]) for key in ("hidden_size", "intermediate_size", "num_hidden_layers"))
+    hidden, wide, layers = (
+        int(config[key]) for key in ("hidden_size", "intermediate_size", "num_hidden_layers")
+    )
     queries = int(config["num_attention_heads"]) * head_size(config)
     shared = _kv_heads(config) * head_size(config)
     shapes = [(hidden, queries), (hidden, shared), (hidden, shared), (queries, hidden)]
     shapes += [(hidden, wide), (hidden, wide), (wide, hidden)]
     constants = 2 + quantization.bits / 8
-    one = sum(i * o * quantization.bits / 8 + quantization.groups(i) * o * constants + 4 * i for i, o in shapes)
+    one = sum(
+        i * o * quantization.bits / 8 + quantization.groups(i) * o * constants + 4 * i for i, o in shapes
+    )
     tables = 1 if config.get("tie_word_embeddings") else 2
     plain = 2 * (tables * int(config["vocab_size"]) * hidden + (2 * layers + 1) * hidden)
     return int(layers * one) + plain
 
 
 def kv_bytes(config: Mapping[str, Any], context: int, bits: int = 16) -> int:
-    """Bytes of the KV cache: 2 * layers * KV heads * head size a position (Pope et al. 2022, arXiv:2211.05102)."""
+    """Bytes of the KV cache: 2 * layers * KV heads * head size a position (Pope et al.
+
+    2022, arXiv:2211.05102).
+    """
     values = 2 * int(config["num_hidden_layers"]) * _kv_heads(config) * head_size(config)
     return values * context * bits // 8
 
@@ -78,13 +89,16 @@ def kv_bytes(config: Mapping[str, Any], context: int, bits: int = 16) -> int:
 def activation_bytes(config: Mapping[str, Any], context: int) -> int:
     """Bytes alive at once in the prefill of one chunk, as `ragqa.gptq.decoder` computes it.
 
-    The residual stream in fp32 with its norm and sum (3 * 4 * hidden), the gate, what it gates and their product
-    (3 * 2 * intermediate), queries, keys and values twice over for the rotation, a mask of one byte a pair, and the
-    fp32 logits of the last position. Scores are never held: attention is fused (Dao et al. 2022, arXiv:2205.14135).
+    The residual stream in fp32 with its norm and sum (3 * 4 * hidden), the gate, what it gates and their
+    product (3 * 2 * intermediate), queries, keys and values twice over for the rotation, a mask of one byte
+    a pair, and the fp32 logits of the last position. Scores are never held: attention is fused (Dao et al.
+    2022, arXiv:2205.14135).
     """
     chunk = min(PREFILL_CHUNK, context)
     heads = int(config["num_attention_heads"]) + 2 * _kv_heads(config)
-    token = 12 * int(config["hidden_size"]) + 6 * int(config["intermediate_size"]) + 4 * heads * head_size(config)
+    token = (
+        12 * int(config["hidden_size"]) + 6 * int(config["intermediate_size"]) + 4 * heads * head_size(config)
+    )
     return chunk * (token + context) + 4 * int(config["vocab_size"])
 
 
@@ -100,7 +114,11 @@ def fit(
         FitOption("4-bit KV cache (llama.cpp, exllama)", fixed + kv_bytes(config, context, 4), False),
     ]
     options += [
-        FitOption(f"{cards} cards, layers spread over them", _spread(config, fixed, activations, context, cards), False)
+        FitOption(
+            f"{cards} cards, layers spread over them",
+            _spread(config, fixed, activations, context, cards),
+            False,
+        )
         for cards in (2, 4, 8)
     ]
     checked = tuple(FitOption(one.name, one.bytes, one.bytes <= memory) for one in options)
@@ -117,7 +135,9 @@ def fit(
     )
 
 
-def runtime_settings(config: Mapping[str, Any], context: int, name: str = "MODEL") -> tuple[RuntimeSetting, ...]:
+def runtime_settings(
+    config: Mapping[str, Any], context: int, name: str = "MODEL"
+) -> tuple[RuntimeSetting, ...]:
     """The window and the linear scaling of a configuration as vLLM, llama.cpp and exllama take them.
 
     vLLM takes `max_position_embeddings` for the trained length and multiplies it by the factor itself.
@@ -126,10 +146,12 @@ def runtime_settings(config: Mapping[str, Any], context: int, name: str = "MODEL
     linear = scaling.kind == "linear"
     trained = int(config["max_position_embeddings"])
     rope = f'{{"rope_type": "linear", "factor": {scaling.factor:g}, "rope_theta": {scaling.theta:g}}}'
-    overrides = f" --hf-overrides '{{\"max_position_embeddings\": {trained}, \"rope_parameters\": {rope}}}'"
+    overrides = f' --hf-overrides \'{{"max_position_embeddings": {trained}, "rope_parameters": {rope}}}\''
     return (
         RuntimeSetting(
-            "vLLM", f"vllm serve {name} --quantization gptq --max-model-len {context}" + (overrides if linear else "")
+            "vLLM",
+            f"vllm serve {name} --quantization gptq --max-model-len {context}"
+            + (overrides if linear else ""),
         ),
         RuntimeSetting(
             "llama.cpp",
@@ -144,7 +166,9 @@ def runtime_settings(config: Mapping[str, Any], context: int, name: str = "MODEL
 
 
 def _spread(config: Mapping[str, Any], fixed: int, activations: int, context: int, cards: int) -> int:
-    """The fullest card's share: whole decoder layers, the odd ones on the first cards, embedding and head with them."""
+    """The fullest card's share: whole decoder layers, the odd ones on the first cards, embedding and head
+    with them.
+    """
     layers = int(config["num_hidden_layers"])
     most = -(-layers // cards)
     weights = fixed - activations

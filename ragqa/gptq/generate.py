@@ -1,4 +1,7 @@
-"""From a prompt's ids to text: sampling, streaming, stop strings. Knows no checkpoint and no prompt grammar."""
+"""From a prompt's ids to text: sampling, streaming, stop strings.
+
+Knows no checkpoint and no prompt grammar.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +15,9 @@ from ragqa.gptq.decoder import Decoder
 Stopped = Literal["end", "stop", "length", "interrupted"]
 REPLACEMENT = "\ufffd"
 """What a tokenizer shows for bytes that are no whole character yet."""
+
+LONGEST_CHARACTER = 8
+"""Tokens after which bytes are shown as they are: a character of UTF-8 takes at most four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,8 @@ class Continuation:
 class TextStream:
     """Ids to text as they come: whole characters only, and nothing that may turn out to be a stop string.
 
-    Decoding token by token would tear characters that span tokens and lose the spaces between words, so each step
-    decodes the tokens since the last character that was whole.
+    Decoding token by token would tear characters that span tokens and lose the spaces between words, so each
+    step decodes the tokens since the last character that was whole.
     """
 
     def __init__(self, tokenizer: Any, stops: Sequence[str], on_text: Callable[[str], None]) -> None:
@@ -51,7 +57,7 @@ class TextStream:
         """Take a token; True when the text now holds a stop string, which is cut off with all behind it."""
         self.ids.append(token)
         piece = self._piece()
-        if piece.endswith(REPLACEMENT):
+        if piece.endswith(REPLACEMENT) and len(self.ids) - self._read < LONGEST_CHARACTER:
             return False
         self._context, self._read = self._read, len(self.ids)
         return self._extend(piece)
@@ -95,7 +101,9 @@ class TextStream:
             self._shown = end
 
     def _decode(self, ids: Sequence[int]) -> str:
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text: str = self.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return text
 
 
@@ -110,8 +118,9 @@ def continue_text(
 ) -> Continuation:
     """Continue a prompt.
 
-    Ends at a token of `ends`, at a string of `stops`, at `max_tokens` or the window's end ("length"), or at Ctrl-C
-    ("interrupted", with what there is so far). Raises RagqaError where the prompt itself does not fit the window.
+    Ends at a token of `ends`, at a string of `stops`, at `max_tokens` or the window's end ("length"), or at
+    Ctrl-C ("interrupted", with what there is so far). Raises RagqaError where the prompt itself does not fit
+    the window.
     """
     room = min(sampling.max_tokens, decoder.model.window - len(ids))
     stream = TextStream(tokenizer, stops, on_text)
@@ -119,18 +128,16 @@ def continue_text(
     try:
         cache = decoder.new_cache(len(ids) + max(room, 0))
         chooser = torch.Generator().manual_seed(sampling.seed)
-        logits = decoder.logits(torch.tensor(ids), cache) if room > 0 else None
-        for written in range(1, room + 1):
-            assert logits is not None
-            token = choose(logits, sampling, chooser)
+        unread = list(ids)
+        for _ in range(room):
+            token = choose(decoder.logits(torch.tensor(unread), cache), sampling, chooser)
             if token in ends:
                 stopped = "end"
                 break
             if stream.push(token):
                 stopped = "stop"
                 break
-            if written < room:
-                logits = decoder.logits(torch.tensor([token]), cache)
+            unread = [token]
     except KeyboardInterrupt:
         stopped = "interrupted"
     return Continuation(stream.finish(), tuple(stream.ids), stopped)

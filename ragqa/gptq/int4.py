@@ -40,7 +40,10 @@ def multiply(inputs: Tensor, packed: Tensor, group_size: int, scales_and_zeros: 
 
 
 def kernel_group_size(inputs: int, group_size: int) -> int | None:
-    """The kernel's group size for a layer: its own, or one that divides it; None where the kernel cannot serve."""
+    """The kernel's group size for a layer: its own, or one that divides it.
+
+    None where the kernel cannot serve.
+    """
     own = inputs if group_size == -1 else group_size
     if inputs % own:
         return None

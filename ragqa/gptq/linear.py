@@ -1,8 +1,9 @@
 """Our GPTQ linear layer on PyTorch's operators. Knows no file and no model.
 
-One copy of the weights is resident. Layers that torch's int4 kernel can serve lie in the kernel's own layout, with
-the columns permuted once so that each group of an act-order layer is contiguous; short inputs go through the
-kernel, long ones through weights dequantized tile by tile. All others keep the checkpoint's layout and are
+One copy of the weights is resident. Layers that torch's int4 kernel can serve lie in the kernel's own
+layout, with the columns permuted once so that each group of an act-order layer is contiguous; short inputs
+go through the kernel, long ones through weights dequantized tile by tile. All others keep the checkpoint's
+layout and are
 dequantized and multiplied: that is the reference, on any device.
 """
 
@@ -26,8 +27,8 @@ from ragqa.gptq.packing import PackedLinear, dequantize, unpack
 Kernels = Literal["auto", "reference"]
 
 LONGEST_PACKED_INPUT = 48
-"""Rows up to which the int4 kernel is faster than dequantizing (`benchmarks/gptq.py crossover`): between 32 and 64
-on AVX2, for layers of 576 to 5,632 columns."""
+"""Rows up to which the int4 kernel is faster than dequantizing (`benchmarks/gptq.py crossover`): between 32
+and 64 on AVX2, for layers of 576 to 5,632 columns."""
 
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
 
@@ -84,7 +85,12 @@ class TiledWeights:
         """Outputs start … end as views; both must be whole tiles."""
         tile = slice(start // self.layout.rows, end // self.layout.rows)
         return TiledWeights(
-            self.codes[start:end], self.scales[tile], self.zeros[tile], self.order, self.group_size, self.layout
+            self.codes[start:end],
+            self.scales[tile],
+            self.zeros[tile],
+            self.order,
+            self.group_size,
+            self.layout,
         )
 
     def kernel_constants(self) -> Tensor:
@@ -159,7 +165,13 @@ class TiledLinear(nn.Module):
 
     def resident_tensors(self) -> list[Tensor]:
         """Weights, scales, zeros, order and the kernel's constants, as far as they are in memory."""
-        held = (self.weights.codes, self.weights.scales, self.weights.zeros, self.weights.order, self._constants)
+        held = (
+            self.weights.codes,
+            self.weights.scales,
+            self.weights.zeros,
+            self.weights.order,
+            self._constants,
+        )
         return [one for one in held if one is not None]
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A checkpoint folder to a running model: transformers' model class without weights, our layers put into it.
 
-Weights are read shard by shard and checked in both directions: every layer gets what it needs, and nothing in the
-folder is left over. Nothing is patched but the one model object.
+Weights are read shard by shard and checked in both directions: every layer gets what it needs, and nothing
+in the folder is left over. Nothing is patched but the one model object.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,14 @@ from ragqa.gptq.rope import normalise_rope, read_scaling, scale_rope, window_of
 
 FUSED = (("self_attn", ("q_proj", "k_proj", "v_proj")), ("mlp", ("gate_proj", "up_proj")))
 """Projections that read the same input: one product serves them where their layouts agree."""
-DROPPED_KEYS = ("quantization_config", "auto_map", "_name_or_path", "torch_dtype", "dtype", "transformers_version")
+DROPPED_KEYS = (
+    "quantization_config",
+    "auto_map",
+    "_name_or_path",
+    "torch_dtype",
+    "dtype",
+    "transformers_version",
+)
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -34,8 +41,8 @@ class LoadOptions:
     dtype: `auto`, or one of DTYPES: what activations and the KV cache are held in.
     rope_factor: linear scaling to apply where the folder declares none.
     trained_positions: positions the model was trained on, where its configuration gives the stretched window.
-    device_map: `cpu`, `cuda`, `cuda:1`; `auto` to spread layers over the cards and the CPU; or a map of module
-        names to devices.
+    device_map: `cpu`, `cuda`, `cuda:1`; `auto` to spread layers over the cards and the CPU; or a map of
+        module names to devices.
     kernels: `auto`, or `reference` to dequantize and multiply whatever the length.
     """
 
@@ -82,13 +89,17 @@ def scaled_config(values: Mapping[str, Any], options: LoadOptions) -> dict[str, 
 
 
 def build_empty(config: Mapping[str, Any]) -> Any:
-    """transformers' model of that configuration on the meta device: structure, no weights, no initialisation."""
+    """transformers' model of that configuration on the meta device: structure, no weights, no
+    initialisation.
+    """
     from transformers import AutoConfig, LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM
 
     classes = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM, "qwen2": Qwen2ForCausalLM}
     family = str(config["model_type"])
     if config.get("use_sliding_window"):
-        raise CheckpointError("Models with sliding windows in some layers (use_sliding_window) are not supported.")
+        raise CheckpointError(
+            "Models with sliding windows in some layers (use_sliding_window) are not supported."
+        )
     settings = AutoConfig.for_model(**config)
     settings._attn_implementation = "sdpa"
     with torch.device("meta"):
@@ -97,7 +108,10 @@ def build_empty(config: Mapping[str, Any]) -> Any:
 
 
 def load_model(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> LoadedModel:
-    """Build the model and fill it. Raises CheckpointError, having loaded nothing, where the folder does not fit it."""
+    """Build the model and fill it.
+
+    Raises CheckpointError, having loaded nothing, where the folder does not fit it.
+    """
     values = scaled_config(checkpoint.config, options)
     module = build_empty(values)
     check_names(checkpoint, module)
@@ -124,15 +138,22 @@ def check_names(checkpoint: Checkpoint, module: Any) -> None:
         _check_layer(checkpoint, module, layer)
     if not quantized:
         raise CheckpointError(
-            f"{folder} says it is quantized, but none of its tensors is: the weights are those of another folder."
+            f"{folder} says it is quantized, but none of its tensors is: the weights are those of another "
+            "folder."
         )
     tied = bool(checkpoint.config.get("tie_word_embeddings"))
     for name, shape in parameters.items():
         info = checkpoint.tensors.get(name)
-        if info is None and name.rpartition(".")[0] not in quantized and not (tied and name == "lm_head.weight"):
+        if (
+            info is None
+            and name.rpartition(".")[0] not in quantized
+            and not (tied and name == "lm_head.weight")
+        ):
             raise CheckpointError(f"{folder}: {name} is missing.")
         if info is not None and info.shape != shape:
-            raise CheckpointError(f"{folder}: {name} has shape {info.shape}, the configuration needs {shape}.")
+            raise CheckpointError(
+                f"{folder}: {name} has shape {info.shape}, the configuration needs {shape}."
+            )
     for name in checkpoint.tensors:
         _check_expected(checkpoint, name, name in parameters, quantized)
 
@@ -153,7 +174,8 @@ def _check_layer(checkpoint: Checkpoint, module: Any, layer: str) -> None:
     needed = (linear.in_features * checkpoint.quantization.bits // 32, linear.out_features)
     if info.shape != needed:
         raise CheckpointError(
-            f"{checkpoint.folder}: {layer}.qweight has shape {info.shape}, but a layer of {linear.in_features} by "
+            f"{checkpoint.folder}: {layer}.qweight has shape {info.shape}, but a layer of "
+            f"{linear.in_features} by "
             f"{linear.out_features} in {checkpoint.quantization.bits} bits needs {needed}."
         )
     if linear.bias is not None and f"{layer}.bias" not in checkpoint.tensors:
@@ -210,7 +232,8 @@ def _fuse_layers(module: Any) -> None:
                 biases = [part.bias for part in parts]
                 bias = None if biases[0] is None else torch.cat(biases)
                 fused = TiledLinear(whole, bias, "auto" if parts[0].longest_packed else "reference")
-                # Not a registered submodule: transformers' own forward never sees it, parameters are not doubled.
+                # Not a registered submodule: transformers' own forward never sees it, parameters are not
+                # doubled.
                 object.__setattr__(getattr(layer, block), "fused", fused)
 
 
@@ -256,7 +279,9 @@ def _place(module: Any, device_map: str | Mapping[str, str]) -> Any:
         }
     named = {"": device_map} if isinstance(device_map, str) else dict(device_map)
     if unusable := sorted({place for place in named.values() if place in ("disk", "meta")}):
-        raise CheckpointError(f"Layers cannot run from {unusable[0]}; there is not enough memory for this model.")
+        raise CheckpointError(
+            f"Layers cannot run from {unusable[0]}; there is not enough memory for this model."
+        )
 
     def device_of(name: str) -> torch.device:
         fitting = [prefix for prefix in named if prefix == "" or f"{name}.".startswith(f"{prefix}.")]
@@ -270,7 +295,9 @@ def _place(module: Any, device_map: str | Mapping[str, str]) -> Any:
 def _all_tensors(module: nn.Module) -> list[Tensor]:
     found: list[Tensor] = []
     for one in module.modules():
-        found += [tensor for tensor in (*one._parameters.values(), *one._buffers.values()) if tensor is not None]
+        found += [
+            tensor for tensor in (*one._parameters.values(), *one._buffers.values()) if tensor is not None
+        ]
         for linear in (one, getattr(one, "fused", None)):
             if isinstance(linear, TiledLinear):
                 found += linear.resident_tensors()

@@ -43,9 +43,9 @@ def pack(codes: Tensor, zeros: Tensor, scales: Tensor, g_idx: Tensor, bits: int)
     """Pack one layer.
 
     codes: integers in [0, 2**bits), shape (inputs, outputs): the transpose of `torch.nn.Linear.weight`.
-    zeros: integers in [0, 2**bits), shape (groups, outputs): the true zero points. One is subtracted here; zero
-        itself wraps to 2**bits - 1. This project and most readers mask it back, exllama's kernels do not: a
-        quantizer that keeps zeros in [1, 2**bits) writes folders that every runtime reads alike.
+    zeros: integers in [0, 2**bits), shape (groups, outputs): the true zero points. One is subtracted here;
+        zero itself wraps to 2**bits - 1. This project and most readers mask it back, exllama's kernels do
+        not: a quantizer that keeps zeros in [1, 2**bits) writes folders that every runtime reads alike.
     scales: floats, shape (groups, outputs); stored as fp16, so quantize with the rounded ones.
     g_idx: integers in [0, groups), shape (inputs,).
 

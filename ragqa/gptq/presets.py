@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 RESEARCH_ONLY = (
-    "made from LLaMA, whose first licence allows non-commercial research only, and tuned on text that a commercial "
+    "made from LLaMA, whose first licence allows non-commercial research only, and tuned on text that a "
+    "commercial "
     "model wrote under terms of its own"
 )
 
@@ -14,7 +15,8 @@ class Preset:
     """A model known by name.
 
     repository: its hub id; None for the small model, which `make_stand_in` makes.
-    rope_factor and trained_positions: the scaling that its configuration may leave out; None where it says all.
+    rope_factor and trained_positions: the scaling that its configuration may leave out; None where it says
+    all.
     window: positions for prompt and answer together, as its card measured them.
     wrapper: a name in `ragqa.prompt.WRAPPERS`; None for the tokenizer's own chat template.
     restricted: the licence has to be shown when the model is used.

@@ -1,8 +1,9 @@
 """Scaled rotary positions as a pure function of (configuration, factor). Patches no class and no process.
 
-Linear position interpolation (Chen et al. 2023, arXiv:2306.15595): position m is rotated as m / factor, so a model
-trained on 2,048 positions and scaled by 8 sees 16,384 of them inside the range it knows. A configuration is the content
-of `config.json`; a scaled one is a new dict that transformers' own model classes read. No torch is needed here.
+Linear position interpolation (Chen et al. 2023, arXiv:2306.15595): position m is rotated as m / factor, so a
+model trained on 2,048 positions and scaled by 8 sees 16,384 of them inside the range it knows. A
+configuration is the content of `config.json`; a scaled one is a new dict that transformers' own model
+classes read. No torch is needed here.
 """
 
 import copy
@@ -23,7 +24,10 @@ STATIC_KINDS = ("default", "linear", "llama3", "yarn", "proportional")
 
 @dataclass(frozen=True, slots=True)
 class RopeScaling:
-    """What a configuration says. `kind` is transformers' `rope_type`; `factor` is 1 where nothing is stretched."""
+    """What a configuration says. `kind` is transformers' `rope_type`.
+
+    `factor` is 1 where nothing is stretched.
+    """
 
     kind: str
     factor: float
@@ -75,13 +79,17 @@ def _read_theta(config: Mapping[str, Any], inner: list[float]) -> float:
 
 
 def scale_rope(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """The configuration with linear scaling by `factor`, in the spelling of transformers 5; the input is untouched.
+    """The configuration with linear scaling by `factor`, in the spelling of transformers 5; the input is
+    untouched.
 
-    Where the configuration already says the same factor, nothing is applied a second time. Raises CheckpointError where
-    it says another factor or another kind of scaling, and where it was scaled in memory before.
+    Where the configuration already says the same factor, nothing is applied a second time. Raises
+    CheckpointError where it says another factor or another kind of scaling, and where it was scaled in
+    memory before.
     """
     if isinstance(factor, bool) or not math.isfinite(factor) or factor < 1:
-        raise CheckpointError(f"A rope factor of {factor!r} makes no sense; it must be a number of at least 1.")
+        raise CheckpointError(
+            f"A rope factor of {factor!r} makes no sense; it must be a number of at least 1."
+        )
     if APPLIED in config:
         raise CheckpointError(
             f"The rotary positions of this model were already scaled by {config[APPLIED]:g}; "
@@ -90,7 +98,8 @@ def scale_rope(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
     declared = read_scaling(config)
     if declared.kind not in ("default", "linear"):
         raise CheckpointError(
-            f"The model declares {declared.kind} rope scaling; linear scaling by {factor:g} cannot be added to it."
+            f"The model declares {declared.kind} rope scaling; linear scaling by {factor:g} cannot be "
+            "added to it."
         )
     if declared.kind == "linear" and declared.factor != factor:
         raise CheckpointError(
@@ -117,8 +126,9 @@ def normalise_rope(config: Mapping[str, Any], scaling: RopeScaling | None = None
 def window_of(config: Mapping[str, Any]) -> int:
     """Positions that the declared scaling gives, prompt and answer together.
 
-    For linear scaling `max_position_embeddings` counts the trained positions, as vLLM reads it and as the Vicuna 16k
-    configurations spell it; they are multiplied by the factor. Other kinds, and models without, declare it stretched.
+    For linear scaling `max_position_embeddings` counts the trained positions, as vLLM reads it and as the
+    Vicuna 16k configurations spell it; they are multiplied by the factor. Other kinds, and models without,
+    declare it stretched.
     """
     trained = int(config["max_position_embeddings"])
     scaling = read_scaling(config)
@@ -134,14 +144,15 @@ def head_size(config: Mapping[str, Any]) -> int:
 def replace_llama_rope_with_scaled_rope(config: Any, factor: float = 8) -> Any:
     """Linear scaling under the name of the patch that made the 16k models.
 
-    config: the content of `config.json` as a dict, or a configuration of transformers; a scaled copy of the same type is
-    returned. Give it to the model class: a model that is already built keeps the frequencies it has, so passing one
-    raises CheckpointError, as everything that `scale_rope` refuses does.
+    config: the content of `config.json` as a dict, or a configuration of transformers; a scaled copy of the
+    same type is returned. Give it to the model class: a model that is already built keeps the frequencies it
+    has, so passing one raises CheckpointError, as everything that `scale_rope` refuses does.
     """
     if isinstance(config, Mapping):
         return scale_rope(config, factor)
     if not hasattr(config, "to_dict") or hasattr(config, "state_dict"):
         raise CheckpointError(
-            "Too late: a model that is built keeps its rotary frequencies. Scale its configuration before building it."
+            "Too late: a model that is built keeps its rotary frequencies. Scale its configuration before "
+            "building it."
         )
     return type(config).from_dict(scale_rope(config.to_dict(), factor))

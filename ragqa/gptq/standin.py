@@ -1,4 +1,6 @@
-"""Models to work with until a trained one is there: SmolLM2 rounded to nearest, and Llamas of random weights."""
+"""Models to work with until a trained one is there: SmolLM2 rounded to nearest, and Llamas of random
+weights.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +43,11 @@ def make_stand_in(folder: Path) -> Path:
 
 
 def round_model(source: Path, folder: Path, quantization: Quantization) -> None:
-    """Round every projection of a full-precision model to nearest: no calibration, a minute for the small model.
+    """Round every projection of a full-precision model to nearest: no calibration, a minute for the small
+    model.
 
-    source: what `ragqa.gptq.source.open_source` opens. Raises ValueError for act-order, which rounding has not.
+    source: what `ragqa.gptq.source.open_source` opens. Raises ValueError for act-order, which rounding has
+    not.
     """
     if quantization.desc_act:
         raise ValueError("rounding to nearest has no activation order")
@@ -83,7 +87,7 @@ def llama_config(hidden: int, intermediate: int, layers: int, heads: int, vocabu
 
 
 def make_random_llama(
-    folder: Path, config: dict[str, Any], quantization: Quantization = Quantization(), seed: int = 0
+    folder: Path, config: dict[str, Any], quantization: Quantization, seed: int = 0
 ) -> Path:
     """A folder of random weights: quantized layers drawn as codes, act-order where the settings say so.
 
@@ -106,7 +110,7 @@ def _random_shards(
         for name, one in module.named_parameters()
         if name.rpartition(".")[0] not in linears
     }
-    yield {name: _random_plain(name, shape, draw) for name, shape in plain.items()}
+    yield {name: _random_plain(shape, draw) for name, shape in plain.items()}
     for index, layer in enumerate(module.model.layers):
         prefix, shard, orders = f"model.layers.{index}.", {}, {}
         for name, linear in layer.named_modules():
@@ -123,7 +127,7 @@ def _random_shards(
         yield shard
 
 
-def _random_plain(name: str, shape: tuple[int, ...], draw: torch.Generator) -> Tensor:
+def _random_plain(shape: tuple[int, ...], draw: torch.Generator) -> Tensor:
     if len(shape) == 1:
         return torch.ones(shape, dtype=torch.float16)
     return torch.empty(shape, dtype=torch.float32).normal_(0, 0.02, generator=draw).half()

@@ -45,7 +45,8 @@ def write_checkpoint(
 ) -> None:
     """Write `config.json`, `quantize_config.json` and the weights over whatever was there of that name.
 
-    config: the model's `config.json` as a dict; `quantization_config` is set here, `architectures` must be in it.
+    config: the model's `config.json` as a dict; `quantization_config` is set here, `architectures` must be
+    in it.
     shards: each mapping of tensor names to tensors becomes one safetensors file, written and let go before
         the next is asked for, so a generator needs memory for one only. One shard becomes
         `model.safetensors`, more get `model-00001-of-00002.safetensors` and an index. Linear layers are given

@@ -1,4 +1,7 @@
-"""The engine `gptq`: the patched GPTQ model in process. Needs the extra `gptq`; loads torch when it is opened."""
+"""The engine `gptq`: the patched GPTQ model in process. Needs the extra `gptq`.
+
+Loads torch when it is opened.
+"""
 
 import json
 import logging
@@ -39,7 +42,10 @@ class GptqEngine:
     estimated: bool = field(default=False, init=False)
 
     def encode(self, message: str) -> tuple[int, ...]:
-        """The final ids of a message, wrapper and BOS included; nothing in the message becomes a control token."""
+        """The final ids of a message, wrapper and BOS included.
+
+        Nothing in the message becomes a control token.
+        """
         return self.encoder.encode(message)
 
     def generate(
@@ -54,7 +60,8 @@ class GptqEngine:
 
         if len(prompt.token_ids) + 1 > self.window:
             raise PromptTooLongError(
-                f"The prompt takes {len(prompt.token_ids)} tokens; the window of {self.model} is {self.window}."
+                f"The prompt takes {len(prompt.token_ids)} tokens; the window of {self.model} is "
+                f"{self.window}."
             )
         sampling = Sampling(
             min(options.max_tokens, self.window - len(prompt.token_ids)),
@@ -77,10 +84,12 @@ def open_gptq_engine(
     revision: str | None = None,
     allow_unproven_length: bool = False,
 ) -> GptqEngine:
-    """Load a preset, a local folder, or a hub id `owner/name`; `PRESET:FOLDER` for a preset's weights in a folder.
+    """Load a preset, a local folder, or a hub id `owner/name`; `PRESET:FOLDER` for a preset's weights in a
+    folder.
 
     wrapper: a name in WRAPPERS; by default the preset's, else the tokenizer's chat template, else `plain`.
-    Raises EngineUnavailableError without the extra or the weights, CheckpointError for a folder that is refused.
+    Raises EngineUnavailableError without the extra or the weights, CheckpointError for a folder that is
+    refused.
     """
     try:
         from ragqa.gptq.checkpoint import open_checkpoint
@@ -125,14 +134,18 @@ def find_model(model: str, revision: str | None = None) -> tuple[Preset | None, 
 
 
 def preset_options(preset: Preset | None, options: "LoadOptions") -> "LoadOptions":
-    """The preset's scaling joined to what was asked for; the same factor twice is the same, another is an error."""
+    """The preset's scaling joined to what was asked for.
+
+    The same factor twice is the same, another is an error.
+    """
     from dataclasses import replace
 
     if preset is None or preset.rope_factor is None:
         return options
     if options.rope_factor not in (None, preset.rope_factor):
         raise CheckpointError(
-            f"The preset scales rotary positions by {preset.rope_factor:g}, but {options.rope_factor:g} was asked for."
+            f"The preset scales rotary positions by {preset.rope_factor:g}, but {options.rope_factor:g} "
+            "was asked for."
         )
     return replace(options, rope_factor=preset.rope_factor, trained_positions=preset.trained_positions)
 
@@ -140,10 +153,12 @@ def preset_options(preset: Preset | None, options: "LoadOptions") -> "LoadOption
 def usable_window(
     folder: Path, preset: Preset | None, loaded: "LoadedModel", *, allow_unproven_length: bool
 ) -> int:
-    """The window that may be used: what the scaling gives, or less where a scaled model was never seen to work so far.
+    """The window that may be used: what the scaling gives, or less where a scaled model was never seen to
+    work so far.
 
     Unscaled models were trained on their window, and a preset's window was measured by its makers. For others
-    `ragqa model check` writes the proven length beside the model; until then the trained positions are the limit.
+    `ragqa model check` writes the proven length beside the model; until then the trained positions are the
+    limit.
     """
     proven = read_proven_length(folder, loaded.rope_factor)
     if preset is not None:
