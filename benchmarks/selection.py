@@ -141,11 +141,11 @@ def case_of(name, question, condition, retriever, asking, embedder) -> Case:
 
 
 def fit_ranking(cases: list[Case], weights: dict[str, float], penalty: float = 3e-3):
-    """A linear model that gives a gold sentence the largest share of a softmax over its question's sentences."""
+    """A linear model that gives gold sentences the largest share of a softmax over a question's sentences."""
     import torch
 
     rows = np.concatenate([case.rows for case in cases])
-    mean, deviation = rows.mean(0), rows.std(0) + 1e-6
+    mean, deviation = rows.mean(0), np.maximum(rows.std(0), 0.01)
     inputs = torch.tensor((rows - mean) / deviation)
     group = torch.tensor(np.repeat(np.arange(len(cases)), [len(case.gold) for case in cases]))
     gold = torch.tensor(np.concatenate([case.gold for case in cases])).double()
@@ -167,7 +167,7 @@ def fit_confidence(rows: np.ndarray, answerable: np.ndarray, weight: np.ndarray,
     """A logistic regression of whether an answer is there."""
     import torch
 
-    mean, deviation = rows.mean(0), rows.std(0) + 1e-6
+    mean, deviation = rows.mean(0), np.maximum(rows.std(0), 0.01)
     inputs, target = torch.tensor((rows - mean) / deviation), torch.tensor(answerable.astype(float))
     weights = torch.tensor(weight / weight.sum())
     vector = torch.zeros(rows.shape[1], dtype=torch.float64, requires_grad=True)
@@ -179,7 +179,7 @@ def fit_confidence(rows: np.ndarray, answerable: np.ndarray, weight: np.ndarray,
         return (each * weights).sum() + penalty * (vector**2).sum()
 
     minimise(loss, [vector, bias])
-    return mean, deviation, vector.detach().numpy(), float(bias)
+    return mean, deviation, vector.detach().numpy(), float(bias.detach())
 
 
 def minimise(loss, parameters) -> None:
@@ -223,7 +223,7 @@ def is_fitted_on(case: Case) -> bool:
 def fit(cases: list[Case]) -> dict:
     """Both models, the threshold and the margin, from the cases that may be fitted on."""
     chosen = [case for case in cases if is_fitted_on(case) and len(case.gold)]
-    weights = {"qed": 2.0, "clapnq": 2.0, "squad2": 1.0} | {
+    weights = {"qed": 4.0, "clapnq": 4.0, "squad2": 2.0} | {
         name: 1.0 for name in LICENCES if name.startswith("train")
     }
     ranking = fit_ranking([case for case in chosen if case.answerable and case.gold.any()], weights)
@@ -258,7 +258,7 @@ def balance(cases: list[Case]) -> np.ndarray:
 
 
 def best_margin(cases: list[Case], ranking) -> float:
-    """How far below the best a sentence may score to be quoted too: where gold precision and recall balance."""
+    """How far below the best a sentence may score to be quoted too: where precision and recall balance."""
     scored = [ranked(case, ranking)[1:] for case in cases if case.set_name in DEVELOPMENT]
     best = (0.0, 0.0)
     for margin in np.arange(0.0, 2.01, 0.1):
@@ -307,7 +307,8 @@ def report(cases: list[Case], asset: dict) -> None:
                     at = (1 / (1 + np.exp(-np.array(side))) < asset["threshold"] for side in (bad, good))
                     caught, lost = (side.mean() for side in at)
                     print(
-                        f"  {label}: AUROC {auroc(good, bad):.3f}, recall {point.refusal_recall:.3f} at 0.15; "
+                        f"  {label}: AUROC {auroc(good, bad):.3f}, "
+                        f"recall {point.refusal_recall:.3f} at 0.15; "
                         f"at the threshold {caught:.3f} for {lost:.3f} n={len(bad)}"
                     )
 
@@ -358,7 +359,8 @@ def load(work: Path, name: str) -> list[Case]:
     path = work / f"{name}.cases.npz"
     if not path.is_file():
         return []
-    kept = np.load(path, allow_pickle=False)
+    with np.load(path, allow_pickle=False) as file:
+        kept = {name: file[name] for name in file.files}
     ends = np.cumsum(kept["sizes"])
     cases = []
     for place, (size, end) in enumerate(zip(kept["sizes"], ends, strict=True)):
