@@ -169,6 +169,15 @@ def test_training_lowers_the_loss_and_the_adapter_written_is_the_model_trained(o
     assert (options.out / "progress.jsonl").read_text().count("\n") == 3 + 8 + 2
 
 
+def test_bfloat16_trains_too(options):
+    losses = []
+    finetune(
+        replace(options, precision="bfloat16", texts=(), validation=None),
+        lambda event: losses.append(event.loss),
+    )
+    assert losses[-1] < losses[0] - 0.1
+
+
 def test_a_run_that_is_broken_off_goes_on_exactly(options):
     whole = trained(replace(options, out=options.out / "whole"))
     broken = replace(options, out=options.out / "broken")

@@ -16,8 +16,8 @@ CHATML = (
 """ChatML without the system message that some templates add: tokens that no answer needs."""
 
 
-def load_base(path: Path, factor: float) -> tuple[Any, Any]:
-    """Model (fp32) and tokenizer of a folder or `.gguf` file, positions scaled linearly by `factor`.
+def load_base(path: Path, factor: float, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """Model and tokenizer of a folder or `.gguf` file, positions scaled linearly by `factor`.
 
     A tokenizer that has ChatML's control tokens gets the template above; others keep their own.
     """
@@ -29,7 +29,7 @@ def load_base(path: Path, factor: float) -> tuple[Any, Any]:
         values = {key: value for key, value in scale_rope(values, factor).items() if key != APPLIED}
     config = AutoConfig.for_model(values.pop("model_type"), **values)
     build: Any = AutoModelForCausalLM.from_config
-    model = build(config, attn_implementation="sdpa", dtype=torch.float32)
+    model = build(config, attn_implementation="sdpa", dtype=dtype)
     held = dict(model.named_parameters())
     with torch.no_grad():
         for name in source.names:

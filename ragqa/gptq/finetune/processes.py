@@ -4,7 +4,11 @@ Each process holds the whole model and takes every n-th row of a step; gradients
 sums do not depend on the number of processes, so a run may go on with another.
 """
 
+import multiprocessing
+import multiprocessing.connection
+import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,9 +83,18 @@ def team(options: FinetuneOptions, work: Callable[[FinetuneOptions, Team], Any])
 def _join(
     options: FinetuneOptions, work: Callable[[FinetuneOptions, Team], Any], meeting: Path, rank: int
 ) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _meet(meeting, rank, options.processes)
     work(options, Team(rank, options.processes))
     torch.distributed.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed joins nobody; without this its children would compute on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _meet(meeting: Path, rank: int, size: int) -> None:

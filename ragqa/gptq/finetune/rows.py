@@ -144,8 +144,8 @@ def text_rows(texts: Iterable[str], encoder: ChatEncoder, window: int) -> tuple[
 def plan(lengths: Sequence[int], rows_per_step: int, epoch: int, seed: int) -> tuple[tuple[int, ...], ...]:
     """Which rows each step of an epoch takes; a step's rows are of about one length, so no process waits.
 
-    `lengths` are the rows' sizes in any unit. The first epoch leans towards short rows at its start. Rows beyond
-    whole steps are left to another epoch.
+    `lengths` are the rows' sizes in any unit. The first epoch leans towards short rows at its start. Rows
+    beyond whole steps are left to another epoch.
     """
     random_ = random.Random(f"{seed}/{epoch}")  # noqa: S311 (an order, no secret)
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__)

@@ -100,9 +100,10 @@ def _open(options: FinetuneOptions, members: Team, progress: Progress) -> _Sessi
     device = _device(options)
     if device.type == "cpu":
         torch.set_num_threads(options.threads)
-    model, tokenizer = load_base(options.base, options.factor)
-    add_adapter(model, options.rank, options.alpha, options.seed)
     dtype = _dtype(options, device)
+    # The frozen weights lie in the type they are multiplied in; the adapter stays in fp32.
+    model, tokenizer = load_base(options.base, options.factor, dtype)
+    add_adapter(model, options.rank, options.alpha, options.seed)
     model.to(device).train()
     parameters = list(adapter_tensors(model).values())
     optimizer = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
