@@ -2,6 +2,7 @@
 
     python benchmarks/gptq.py smollm2 [--threads N] [--rounds N] [--llama-cpp]
     python benchmarks/gptq.py 1b      [--threads N] [--rounds N] [--lengths 512,2048]
+    python benchmarks/gptq.py long FILE   [--threads N] [--tokens 16000]
     python benchmarks/gptq.py crossover
 
 Every round times all variants one after another, so that other work on the machine weighs on all of them; the
@@ -167,6 +168,32 @@ def llama_cpp(rounds: int) -> None:
         print("llama.cpp", answer.get("timings", answer))
 
 
+def long_prompt(text: str, tokens: int) -> None:
+    """Seconds and peak memory of one prompt of about `tokens` tokens, positions scaled by 2."""
+    import resource
+    from dataclasses import replace
+
+    from ragqa.gptq.model import LoadOptions
+    from ragqa.llm.engine import GenerationOptions
+    from ragqa.llm.gptq import open_gptq_engine
+    from ragqa.prompt import instruction_for, write
+    from ragqa.types import Prompt
+
+    engine = open_gptq_engine("smollm2-135m", LoadOptions(rope_factor=2), allow_unproven_length=True)
+    prompt = Prompt("", "", (), (), (), engine.window)
+    size = 3 * tokens
+    while len(prompt.token_ids) < tokens:
+        message = write([((("source", "book"),), text[:size])], instruction_for("Who is this about?"))
+        prompt, size = replace(prompt, text=message, token_ids=engine.encode(message)), size + 500
+    started, first = clock(), []
+    answer = engine.generate(prompt, GenerationOptions(max_tokens=32), lambda _piece: first.append(clock()))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{len(prompt.token_ids)} tokens: {clock() - started:.0f} s, first text after "
+        f"{(first or [clock()])[0] - started:.0f} s, peak memory {peak:.0f} MB\n{answer}"
+    )
+
+
 def crossover() -> None:
     """Milliseconds of one layer through the int4 kernel and dequantized, by input rows."""
     draw = torch.Generator().manual_seed(0)
@@ -181,7 +208,9 @@ def crossover() -> None:
             for name, longest in (("int4", rows), ("dequantized", 0)):
                 tiled.longest_packed = longest
                 figures[name] = best(lambda layer=tiled, states=states: layer(states))
-            figures["dense"] = best(lambda weight=weight, states=states: functional.linear(states, weight))
+            figures["dense fp32"] = best(
+                lambda weight=weight, states=states: functional.linear(states, weight)
+            )
             print(
                 f"{inputs:>5} x {outputs:>5}, {rows:>3} rows: "
                 + ", ".join(f"{name} {value * 1e3:.2f} ms" for name, value in figures.items()),
@@ -204,7 +233,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["smollm2", "1b", "crossover"])
+    parser.add_argument("what", choices=["smollm2", "1b", "long", "crossover"])
+    parser.add_argument("file", type=Path, nargs="?", help="the text of a long prompt")
+    parser.add_argument("--tokens", type=int, default=16_000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lengths", default="512,2048")
@@ -223,6 +254,9 @@ def main() -> None:
     lengths = [int(one) for one in arguments.lengths.split(",") if one]
     if arguments.what == "crossover":
         crossover()
+        return
+    if arguments.what == "long":
+        long_prompt(arguments.file.read_text(encoding="utf-8"), arguments.tokens)
         return
     with tempfile.TemporaryDirectory() as work:
         if arguments.what == "smollm2":
