@@ -72,6 +72,8 @@ class MiniLM:
     dimensions = 384
 
     def __init__(self) -> None:
+        # Since 1.29 its Linux builds send events to their maker unless this is set before the import.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
         from tokenizers import BertWordPieceTokenizer
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
@@ -39,7 +40,12 @@ def _partitioner(suffix: str) -> Callable[..., list[Any]]:
     os.environ.update(_SWITCHES)
     words.stand_in()
     module, name = _PARTITIONERS[suffix]
-    found: Callable[..., list[Any]] = getattr(import_module(f"unstructured.partition.{module}"), name)
+    # It imports urllib3, which opens a socket to see whether there is IPv6. Parsing opens none.
+    had_ipv6, socket.has_ipv6 = socket.has_ipv6, False
+    try:
+        found: Callable[..., list[Any]] = getattr(import_module(f"unstructured.partition.{module}"), name)
+    finally:
+        socket.has_ipv6 = had_ipv6
     return found
 
 
