@@ -87,16 +87,15 @@ def link_titles(question: str, hits: Sequence[Hit]) -> list[Hit]:
     """
     texts = [_plain(hit.text) for hit in hits]
     asked = _plain(question)
-    best = [(hit.document_id, text) for hit, text in zip(hits[:LINKING_HITS], texts, strict=False)]
+    best = [(_title(hit), text) for hit, text in zip(hits[:LINKING_HITS], texts, strict=False)]
     linked = []
     for hit in hits:
-        title = _plain(TRAILING_BRACKETS.sub("", hit.title))
+        title = _title(hit)
         bonus = 0.0
         if _names_something(title, texts):
             bonus += NAMED_IN_QUESTION * (title in asked)
-            bonus += NAMED_IN_BEST * any(
-                title in text for document_id, text in best if document_id != hit.document_id
-            )
+            # A passage that names its own document says nothing about that document's other passages.
+            bonus += NAMED_IN_BEST * any(title in text for other, text in best if other != title)
         linked.append(replace(hit, score=hit.score + bonus) if bonus else hit)
     return sorted(linked, key=lambda hit: -hit.score)
 
@@ -107,6 +106,10 @@ def _names_something(title: str, texts: Sequence[str]) -> bool:
     if len(words) != 1:
         return bool(words)
     return len(words[0]) > 1 and 10 * sum(title in text for text in texts) <= len(texts)
+
+
+def _title(hit: Hit) -> str:
+    return _plain(TRAILING_BRACKETS.sub("", hit.title))
 
 
 def _plain(text: str) -> str:

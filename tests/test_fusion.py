@@ -136,3 +136,9 @@ def test_empty_titles_and_no_hits_change_nothing() -> None:
     untitled = [hit(1, "", "Some text.", 1.0), hit(2, "()", "More text.", 0.5)]
     assert link_titles("Some text?", untitled) == untitled
     assert link_titles("Some text?", []) == []
+
+
+def test_passages_of_one_document_do_not_lift_each_other_over_the_one_that_names_it() -> None:
+    best = hit(1, "Normandy", "Normandy was given to Rollo.", 2.0)
+    other = hit(2, "Normandy", "It lies by the sea.", 1.0)
+    assert link_titles("Who was it given to?", [best, other, *FILLER])[0] == best
