@@ -4,9 +4,9 @@
     python benchmarks/finetune_measure.py report OUT…
 
 `answer` appends one line a question to OUT and goes on where an earlier run stopped; `--shard 0/2` takes
-every second question. `ADAPTER` may be `none`: the untuned base. Blocks are the gold (or nearest) passage among
-BM25-near passages of the same set, at every position. This asks the model alone, without retrieval or check,
-so that a learning curve shows the model.
+every second question. `ADAPTER` may be `none`: the untuned base. Blocks are the gold (or nearest) passage
+among BM25-near passages of the same set, at every position. This asks the model alone, without retrieval or
+check, so that a learning curve shows the model.
 """
 
 import argparse
