@@ -23,8 +23,10 @@ from ragqa.gptq.rope import head_size, read_scaling
 
 QUICK_LENGTH = 2048
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
-"""Relative error of a layer's output against the dequantized reference. int4 kernels round scales and
-inputs."""
+"""Relative error of a layer's output against the dequantized reference, for inputs too long for int4
+kernels."""
+KERNEL_TOLERANCE = 3e-2
+"""The same for one row, which the int4 kernel multiplies in bf16 whatever the model's type."""
 SHARING = (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), ("mlp.gate_proj", "mlp.up_proj"))
 """Matrices that see the same input and so, quantized in order of activation, have the same order."""
 
@@ -156,10 +158,11 @@ def check_layers(checkpoint: Checkpoint, loaded: LoadedModel) -> Finding:
     draw = torch.Generator().manual_seed(0)
     worst, wrong = 0.0, []
     for name in checkpoint.quantized_layers:
-        error = max(_layer_error(checkpoint, loaded, name, rows, draw) for rows in (1, 64))
-        worst = max(worst, error)
-        if not error <= TOLERANCES[loaded.dtype]:
-            wrong.append(f"{name} (relative error {error:.2g})")
+        for rows, allowed in ((1, KERNEL_TOLERANCE), (64, TOLERANCES[loaded.dtype])):
+            error = _layer_error(checkpoint, loaded, name, rows, draw)
+            worst = max(worst, error)
+            if not error <= allowed:
+                wrong.append(f"{name} (relative error {error:.2g} on {rows} rows)")
     detail = f"{len(checkpoint.quantized_layers)} layers, greatest relative error {worst:.1e}"
     return Finding("layers", not wrong, _listed(wrong) or detail)
 
@@ -226,7 +229,7 @@ def table(report: CheckReport) -> str:
     if report.needles:
         lines += [
             "",
-            "exact: the code word for word; found: its digits at least e times likelier than unread",
+            "exact: greedy decoding writes the word; found: at least e times likelier than unread",
         ]
     lines.append(f"proven length {report.proven_length} of {report.window}")
     return "\n".join(lines)

@@ -1,12 +1,13 @@
-"""How far back a model reads: sentences hidden in a long text, asked for at its end. Knows no file.
+"""How far back a model reads: sentences hidden in a long text, begun again at its end. Knows no file.
 
-Five sentences, "The code of the amber lighthouse is 48213.", are put at five depths of one text; then each
-is begun again and the code's digits are read off the model's probabilities. A model that was never tuned to
-answer can still continue a sentence it has read, so this measures positions and attention, not manners.
+Five sentences such as "The password of the night library is Tangerine." are put at five depths of one text;
+then each is begun again, and the likelihood of its last word is read off the model. A model that was never
+tuned to answer can still continue a sentence it has read, so this measures positions and attention, not
+manners.
 
-A needle passes when its digits are, on average, at least e times likelier after their own sentence's
-beginning than after that of a lighthouse the text never named. All five codes stand in the text both times,
-so guessing some number from it gains nothing; a model whose positions are wrong loses the difference.
+A needle passes when its word's first token is at least e times likelier after its own beginning than after
+the beginning of a sentence that the text never held. The word stands in the text both times, so repeating
+words from it gains nothing; a model whose positions are wrong loses the difference.
 """
 
 from collections.abc import Sequence
@@ -19,27 +20,26 @@ from ragqa.gptq.calibration import calibration_text
 from ragqa.gptq.decoder import Decoder, KvCache
 
 DEPTHS = (0.05, 0.25, 0.5, 0.75, 0.95)
-NAMES = (
-    "amber lighthouse",
-    "northern observatory",
-    "silver windmill",
-    "old paper factory",
-    "eastern botanical garden",
+SENTENCES = (
+    ("The keeper of the amber lighthouse calls his dog", "Bramwell"),
+    ("The password of the night library is", "Tangerine"),
+    ("In the northern observatory the old telescope is named", "Galatea"),
+    ("The silver windmill was sold to a certain Mrs", "Hollander"),
+    ("Visitors to the paper factory are greeted by a parrot called", "Ferdinand"),
 )
-ABSENT = "second railway museum"
-CODES = ("48213", "90657", "31784", "76509", "25936")
+ABSENT = "The museum of forgotten railways was founded by"
 MARGIN = 1.0
-"""Nats a token by which a needle's digits must be likelier than without it."""
+"""Nats by which the first token of a needle's word must be likelier than without the needle."""
 RESERVED = 48
 """Tokens left at the end of the length for the sentence that asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """One needle. `loss` and `control` are nats a token of the code, asked for by its own and by an absent
-    name.
+    """One needle. `loss` and `control` are nats of its word's first token, after its own and the absent
+    beginning.
 
-    `exact` says that greedy decoding would write the whole code.
+    `exact` says that greedy decoding would write the whole word.
     """
 
     length: int
@@ -60,9 +60,11 @@ def find_needles(decoder: Decoder, tokenizer: Any, length: int) -> tuple[Needle,
     decoder.hidden(torch.tensor(haystack(tokenizer, length - RESERVED)), cache)
     kept = cache.length
     needles = []
-    for depth, name, code in zip(DEPTHS, NAMES, CODES, strict=True):
-        loss, exact = _ask(decoder, tokenizer, cache, kept, name, code)
-        control, _ = _ask(decoder, tokenizer, cache, kept, ABSENT, code)
+    for depth, (beginning, word) in zip(DEPTHS, SENTENCES, strict=True):
+        loss, exact = _ask(decoder, tokenizer, cache, beginning, word)
+        cache.length = kept
+        control, _ = _ask(decoder, tokenizer, cache, ABSENT, word)
+        cache.length = kept
         needles.append(Needle(length, depth, loss, control, exact))
     return tuple(needles)
 
@@ -70,7 +72,7 @@ def find_needles(decoder: Decoder, tokenizer: Any, length: int) -> tuple[Needle,
 def haystack(tokenizer: Any, tokens: int) -> list[int]:
     """Ids of the project's own prose with the five sentences in it, exactly `tokens` of them."""
     start: list[int] = tokenizer("", add_special_tokens=True)["input_ids"][:1]
-    sentences = [_ids(tokenizer, f" The code of the {n} is {c}.") for n, c in zip(NAMES, CODES, strict=True)]
+    sentences = [_ids(tokenizer, f" {beginning} {word}.") for beginning, word in SENTENCES]
     room = tokens - len(start) - sum(len(sentence) for sentence in sentences)
     prose = _ids(tokenizer, calibration_text(None))
     prose = (prose * (room // len(prose) + 1))[:room]
@@ -83,19 +85,16 @@ def haystack(tokenizer: Any, tokens: int) -> list[int]:
 
 
 @torch.inference_mode()
-def _ask(
-    decoder: Decoder, tokenizer: Any, cache: KvCache, kept: int, name: str, code: str
-) -> tuple[float, bool]:
-    """Mean loss of the code's tokens after the beginning of a sentence about `name`, and whether each is
-    likeliest."""
-    question = _ids(tokenizer, f" The code of the {name} is")
-    whole = _ids(tokenizer, f" The code of the {name} is {code}")
-    asked = _shared(question, whole)
-    cache.length = kept
+def _ask(decoder: Decoder, tokenizer: Any, cache: KvCache, beginning: str, word: str) -> tuple[float, bool]:
+    """Loss of the word's first token after the beginning, and whether every token of it is the likeliest."""
+    whole = _ids(tokenizer, f" {beginning} {word}")
+    asked = _shared(_ids(tokenizer, f" {beginning}"), whole)
+    while not str(tokenizer.decode(whole[asked : asked + 1])).strip():
+        asked += 1  # some tokenizers make the space before a word a token of its own
     states = decoder.hidden(torch.tensor(whole), cache)
     logits = decoder.model.module.lm_head(states[asked - 1 : len(whole) - 1]).float()
     targets = torch.tensor(whole[asked:], device=logits.device)
-    loss = torch.nn.functional.cross_entropy(logits, targets)
+    loss = torch.nn.functional.cross_entropy(logits[:1], targets[:1])
     return float(loss), bool((logits.argmax(-1) == targets).all())
 
 

@@ -7,6 +7,7 @@ arithmetic alone.
 """
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -43,8 +44,8 @@ def worker_python() -> Path:
     python = Path(named) if named else ENVIRONMENT / "bin" / "python"
     if not python.is_file():
         raise EngineUnavailableError(
-            f"The engine auto-gptq runs in an environment of its own, and {python} is not there. Build it with "
-            f"`make auto-gptq`, or set {VARIABLE} to the Python of one that has auto-gptq 0.7.1."
+            f"The engine auto-gptq runs in an environment of its own, and {python} is not there. "
+            f"Build it with `make auto-gptq`, or set {VARIABLE} to a Python that has auto-gptq 0.7.1."
         )
     return python
 
@@ -81,7 +82,7 @@ class Worker:
         model = self._folder / "model"
         model.mkdir()
         stage_folder(checkpoint, config, model)
-        self._process = subprocess.Popen(  # noqa: S603 (-P: our auto_gptq.py must not stand in for theirs)
+        process = self._process = subprocess.Popen(  # noqa: S603 (-P: our auto_gptq.py must not stand in for theirs)
             [str(python), "-P", "-u", str(WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -90,6 +91,7 @@ class Worker:
             encoding="utf-8",
             env=environment,
         )
+        self._requests, self._answers = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
         try:
             self.versions: dict[str, str] = self.ask(op="load", folder=str(model), dtype=dtype)["versions"]
         except BaseException:
@@ -102,12 +104,10 @@ class Worker:
         Raises CheckpointError where the worker refuses the folder, RagqaError where it failed or died, with
         what it said last.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
+            line = self._answers.readline()
         except BrokenPipeError:
             line = ""
         if not line:
@@ -126,15 +126,14 @@ class Worker:
 
     def close(self) -> None:
         """End the process and remove what was laid out for it."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._answers.close()
         self._errors.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
