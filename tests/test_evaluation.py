@@ -11,7 +11,7 @@ from ragqa.evaluation.outcome import Asked, Outcome, values_of
 from ragqa.evaluation.page import html_page
 from ragqa.evaluation.question_set import Question, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, compare, is_regression, report_json, report_of, table
-from ragqa.evaluation.suite import EvalOptions, build_index, measure, questions_of
+from ragqa.evaluation.suite import EvalOptions, build_index, drawn, measure, questions_of
 from ragqa.wiring import EngineChoice
 
 DOCUMENTS = [
@@ -86,6 +86,15 @@ def test_the_halves_of_a_set_are_fixed_and_apart(folder: Path) -> None:
     even, odd = questions_of(questions, "even"), questions_of(questions, "odd")
     assert sorted(one.id for one in (*even, *odd)) == ["q1", "q2", "q3", "q4"]
     assert even == questions_of(questions, "even")
+
+
+def test_a_limit_draws_questions_from_all_over_the_set_and_keeps_their_order() -> None:
+    questions = tuple(Question(f"q{n:03}", "?", (), (), (), answerable=True) for n in range(200))
+    some = drawn(questions, 20)
+    assert len(some) == 20
+    assert list(some) == sorted(some, key=lambda one: one.id)
+    assert some[-1].id > "q100"
+    assert drawn(questions, 500) == drawn(questions, None) == questions
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def measure(
         if options.engine is not None:
             answerer = Answerer(retriever, build_engine(options.engine, embedder), options.answering)
         asking = Asking(retriever, answerer, places)
-        chosen = questions_of(questions, options.part)[: options.limit]
+        chosen = drawn(questions_of(questions, options.part), options.limit)
         outcomes = asking.ask_all(chosen, gold_removed=options.gold_removed, on_question=on_question)
         engine, model = (answerer.engine.name, answerer.engine.model) if answerer else ("", "")
     return report_of(name, engine, model, outcomes)
@@ -149,6 +149,15 @@ def questions_of(questions: tuple[Question, ...], part: str) -> tuple[Question, 
     if part == "all":
         return questions
     return tuple(one for one in questions if half_of(one.id) == part)
+
+
+def drawn(questions: tuple[Question, ...], limit: int | None) -> tuple[Question, ...]:
+    """At most `limit` questions in their order, drawn by id: a set's first ones are often of one document."""
+    if limit is None or limit >= len(questions):
+        return questions
+    lots = sorted((crc32(f"draw {one.id}".encode("utf-8", "replace")), one.id) for one in questions)
+    names = {question_id for _, question_id in lots[:limit]}
+    return tuple(one for one in questions if one.id in names)
 
 
 def half_of(question_id: str) -> str:
