@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ragqa.errors import RagqaError
-from ragqa.gptq.dense import load_any
+from ragqa.gptq.dense import load_any, load_tokenizer
 from ragqa.gptq.model import LoadOptions
 from ragqa.gptq.perplexity import (
     HEAD_ROWS,
@@ -94,6 +94,11 @@ def test_lengths_that_cannot_be_measured_are_errors(
 ) -> None:
     with pytest.raises(RagqaError, match="length"):
         perplexity(load_any(folders["dense"]).module, IDS, lengths)
+
+
+def test_full_and_quantized_folders_give_the_same_tokens(folders: dict[str, Path]) -> None:
+    full, quantized = (load_tokenizer(folders[kind])(TEXT)["input_ids"] for kind in ("dense", "gptq"))
+    assert full == quantized
 
 
 CURVES = (

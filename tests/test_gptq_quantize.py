@@ -59,7 +59,7 @@ def random_weight(outputs: int = 24, inputs: int = 96) -> torch.Tensor:
 
 
 def by_definition(weight: torch.Tensor, hessian: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """The paper's algorithm without its speedups: columns eliminated from the inverse one by one, in float64."""
+    """The paper's algorithm without its speedups: one column after another leaves the inverse; in float64."""
     order = hessian.diagonal().argsort(descending=True, stable=True)
     if not recipe.desc_act:
         order = torch.arange(len(order))
@@ -93,7 +93,7 @@ def test_codes_are_those_of_the_papers_definition(group_size: int, desc_act: boo
     weight, hessian = random_weight(), hessian_of(correlated())
     found = quantize_matrix(weight, hessian, recipe).codes
     wanted = by_definition(weight, hessian, recipe)
-    # fp32 against float64: a value on the edge between two codes may fall either way, and shifts those behind.
+    # fp32 against float64: a value on the edge of two codes may fall either way, and shifts those behind it.
     assert float((found != wanted).float().mean()) < 0.01
 
 

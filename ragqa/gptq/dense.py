@@ -2,6 +2,7 @@
 `ragqa.gptq.model`."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -17,6 +18,15 @@ def load_any(path: Path, options: LoadOptions = LoadOptions()) -> LoadedModel:
     if path.is_dir() and is_quantized(path):
         return load_model(open_checkpoint(path), options)
     return load_dense(path, options)
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of whatever `load_any` takes; code of the folder's own is never run."""
+    if path.is_dir() and is_quantized(path):
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    return open_source(path).tokenizer()
 
 
 def is_quantized(folder: Path) -> bool:

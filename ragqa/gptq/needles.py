@@ -30,8 +30,6 @@ SENTENCES = (
 ABSENT = "The museum of forgotten railways was founded by"
 MARGIN = 1.0
 """Nats by which the first token of a needle's word must be likelier than without the needle."""
-RESERVED = 48
-"""Tokens left at the end of the length for the sentence that asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,9 @@ class Needle:
 def find_needles(decoder: Decoder, tokenizer: Any, length: int) -> tuple[Needle, ...]:
     """Hide five needles in a text of `length` tokens, questions included, and ask for each."""
     cache = decoder.new_cache(length)
-    decoder.hidden(torch.tensor(haystack(tokenizer, length - RESERVED)), cache)
+    asking = [_ids(tokenizer, f" {beginning} {word}") for beginning, word in SENTENCES]
+    asking += [_ids(tokenizer, f" {ABSENT} {word}") for _, word in SENTENCES]
+    decoder.hidden(torch.tensor(haystack(tokenizer, length - max(map(len, asking)))), cache)
     kept = cache.length
     needles = []
     for depth, (beginning, word) in zip(DEPTHS, SENTENCES, strict=True):
