@@ -9,8 +9,8 @@ from pathlib import Path
 TARGET = Path(__file__).parent / "cli.md"
 INTRODUCTION = """# The command line
 
-Made from `--help` by `make docs`; a test holds it to the code. stdout carries data, stderr progress and warnings.
-`--json` prints one JSON object (one a line where there are many), each with `"schema_version": 1`.
+Made from `--help` by `make docs`; a test holds it to the code. stdout carries data, stderr progress and
+warnings. `--json` prints one JSON object (one a line where there are many), each with `"schema_version": 1`.
 
 | exit | means |
 |---|---|
@@ -53,10 +53,11 @@ def help_text(command: tuple[str, ...]) -> str:
 
 
 def page() -> str:
-    parts = [INTRODUCTION]
-    for command in commands():
-        parts.append(f"## {' '.join(('ragqa', *command))}\n\n```text\n{help_text(command)}\n```\n")
-    return "\n".join(parts)
+    parts = [
+        f"## {' '.join(('ragqa', *command))}\n\n```text\n{help_text(command)}\n```\n"
+        for command in commands()
+    ]
+    return "\n".join([INTRODUCTION, *parts])
 
 
 def main() -> None:

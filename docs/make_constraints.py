@@ -1,4 +1,4 @@
-"""Writes constraints.txt: the exact version of every package that ragqa and its extras bring, as installed here.
+"""Writes constraints.txt: the version of every package that ragqa and its extras bring, as installed here.
 
 Run it in an environment whose tests pass. Build tools and packages that nobody depends on are left out.
 """

@@ -70,7 +70,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What an engine is asked: `text` is the closed-context message, `token_ids` the final ids, wrapper included."""
+    """What an engine is asked: `text` is the message, `token_ids` the final ids, wrapper included."""
 
     question: str
     text: str
@@ -82,7 +82,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What an engine wrote. `confidence` is its own estimate in [0, 1] that the answer is in the documents."""
+    """What an engine wrote. `confidence`, in [0, 1], is its estimate that the documents hold the answer."""
 
     text: str
     tokens: int
@@ -92,7 +92,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of the answer; `citations` are ids of `Answer.citations`, `missing` what no cited quote holds."""
+    """A sentence of the answer; `citations` are ids, `missing` is what no cited quote holds."""
 
     text: str
     start: int

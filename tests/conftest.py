@@ -17,8 +17,8 @@ url: https://intranet.example/leave
 ---
 # Annual leave
 
-Every employee has 28 days of paid leave a year. Up to five days may be carried over until 31 March of the next
-year.
+Every employee has 28 days of paid leave a year. Up to five days may be carried over until 31 March of the
+next year.
 
 ## Sick leave
 
@@ -30,8 +30,8 @@ The bilge pump is serviced every 250 hours. The impeller is replaced after 1,000
 the pump dry for more than 30 seconds.
 """,
     "prices.csv": "product,price EUR,warranty\nSeal kit,48.50,12 months\nImpeller,129.00,24 months\n",
-    "visit.html": """<html><head><title>Visiting the yard</title><meta name='author' content='Per Lindqvist'></head>
-<body><h1>Visiting the yard</h1>
+    "visit.html": """<html><head><title>Visiting the yard</title>
+<meta name='author' content='Per Lindqvist'></head><body><h1>Visiting the yard</h1>
 <p>Visitors wear hard hats in hall two. The gate opens at 07:30.</p></body></html>
 """,
 }

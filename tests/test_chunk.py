@@ -1,4 +1,4 @@
-"""Chunks are exact spans: whole sentences and rows, one section, with their heading trail and table header."""
+"""Chunks are exact spans: whole sentences and rows, one section, with heading trail and table header."""
 
 import hashlib
 
@@ -27,14 +27,16 @@ def texts(made: Document) -> list[str]:
 
 def test_a_heading_starts_a_chunk_and_stays_with_what_follows() -> None:
     body = "The pump runs at night. " * 8
-    made = document(("heading", "Pumps", 1), ("paragraph", body, 0), ("heading", "Valves", 1), ("paragraph", body, 0))
+    made = document(
+        ("heading", "Pumps", 1), ("paragraph", body, 0), ("heading", "Valves", 1), ("paragraph", body, 0)
+    )
     first, second = texts(made)
     assert first.startswith("Pumps\n\n")
     assert second.startswith("Valves\n\n")
 
 
 def test_the_heading_trail_holds_the_headings_above_and_no_others() -> None:
-    body = "A sentence that is long enough to stand alone in its own chunk, with many more words than needed. " * 2
+    body = "A sentence long enough to stand alone in its own chunk, with many more words than needed. " * 2
     made = document(
         ("heading", "One", 1), ("paragraph", body, 0),
         ("heading", "Inner", 2), ("paragraph", body, 0),

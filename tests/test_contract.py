@@ -3,9 +3,11 @@
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,12 @@ def fits(name: str, text: str) -> list[Any]:
     for row in rows:
         jsonschema.validate(row, schema)
     return rows
+
+
+def change(index: Path, statement: str) -> None:
+    """Damage an index behind its back."""
+    with closing(sqlite3.connect(index / "catalogue.sqlite")) as connection, connection:
+        connection.execute(statement)
 
 
 @pytest.fixture(scope="module")
@@ -133,34 +141,25 @@ def test_exit_6_for_an_output_of_another_run(ragqa: Run, work: Path, tmp_path: P
 
 def test_exit_6_for_an_index_of_another_embedder(ragqa: Run, papers: Path, tmp_path: Path) -> None:
     index = shutil.copytree(papers.parent / ".ragqa", tmp_path / ".ragqa")
-    subprocess.run(
-        [sys.executable, "-c", "import sqlite3,sys;c=sqlite3.connect(sys.argv[1]);"
-         "c.execute(\"UPDATE settings SET value='other:model' WHERE key='embedder'\");c.commit()",
-         index / "catalogue.sqlite"],
-        check=True,
-    )  # fmt: skip
+    change(index, "UPDATE settings SET value = 'other:model' WHERE key = 'embedder'")
     assert ragqa("ingest", papers, "--embedder", "minilm", "--index", index, cwd=tmp_path).returncode == 6
 
 
 def test_exit_7_for_an_index_that_does_not_fit_itself(ragqa: Run, papers: Path, tmp_path: Path) -> None:
     index = shutil.copytree(papers.parent / ".ragqa", tmp_path / ".ragqa")
-    subprocess.run(
-        [sys.executable, "-c", "import sqlite3,sys;c=sqlite3.connect(sys.argv[1]);"
-         "c.execute('DELETE FROM embeddings WHERE chunk_id=(SELECT min(chunk_id) FROM embeddings)');c.commit()",
-         index / "catalogue.sqlite"],
-        check=True,
-    )  # fmt: skip
+    change(index, "DELETE FROM embeddings WHERE chunk_id = (SELECT min(chunk_id) FROM embeddings)")
     done = ragqa("index", "check", "--json", "--index", index, cwd=tmp_path)
     assert done.returncode == 7
     assert not fits("index-check", done.stdout)[0]["ok"]
 
 
 def test_exit_11_while_another_process_writes(ragqa: Run, papers: Path, index_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys,filelock;l=filelock.FileLock(sys.argv[1]);l.acquire();print('held',"
-         "flush=True);sys.stdin.read()", index_path / "lock"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+    program = (
+        "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire();"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(index_path / "lock")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"held\n"
         done = ragqa("ingest", papers, "--lock-timeout", "0", cwd=papers.parent)

@@ -17,7 +17,9 @@ def minilm() -> MiniLM:
 
 
 def test_like_texts_are_nearer_than_unlike_ones(minilm: MiniLM) -> None:
-    dog, puppy, tax = minilm.embed(["The dog sleeps.", "A puppy is asleep.", "Value added tax is due in May."])
+    dog, puppy, tax = minilm.embed(
+        ["The dog sleeps.", "A puppy is asleep.", "Value added tax is due in May."]
+    )
     assert dog @ puppy > 0.5 > 0.2 > dog @ tax
 
 

@@ -34,8 +34,15 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> No
 
 
 def test_help_imports_nothing_heavy() -> None:
-    program = "import sys; sys.argv=['ragqa','--help']\ntry:\n import ragqa.cli as c; c.main()\nexcept SystemExit: pass\n"
-    program += "print(' '.join(sorted(sys.modules)), file=sys.stderr)"
+    program = """
+import sys
+sys.argv = ["ragqa", "--help"]
+try:
+    import ragqa.cli
+    ragqa.cli.main()
+except SystemExit:
+    print(" ".join(sorted(sys.modules)), file=sys.stderr)
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stderr.split()}
     assert "Cited answers" in done.stdout

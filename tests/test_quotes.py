@@ -1,4 +1,4 @@
-"""Every quote a person is shown stands in the file itself, as another program reads it, on the page it names."""
+"""Every quote shown stands in the file itself, as another program reads it, on the page it names."""
 
 import json
 from collections.abc import Iterator
