@@ -37,7 +37,7 @@ for module in (indexing, asking, modelling, evaluating, doctoring):
 def main() -> None:
     """The program. Errors meant for people are one message on stderr; a bug keeps its traceback."""
     try:
-        app()
+        app(prog_name="ragqa")
     except (IngestError, RagqaError) as error:
         say(f"ragqa: {error}")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))

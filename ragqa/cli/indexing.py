@@ -26,7 +26,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def ingest(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders or files.", show_default=False)
+        list[Path], typer.Argument(metavar="PATH", help="Folders or files.", show_default=False)
     ],
     index: IndexOption = None,
     include: Annotated[
