@@ -20,8 +20,9 @@ import numpy as np
 
 from ingest.embed import load_embedder
 from ingest.index import open_index
+from ingest.pipeline import IngestOptions, ingest_paths
 from ragqa.evaluation.citing import is_right
-from ragqa.evaluation.question_set import Question, read_set
+from ragqa.evaluation.question_set import Question, read_questions, read_set
 from ragqa.evaluation.refusing import auroc, recall_at_over_refusal
 from ragqa.evaluation.run import Asking, BlindRetriever
 from ragqa.evaluation.suite import build_index, half_of
@@ -40,8 +41,10 @@ LICENCES = {
     "qed": "CC BY-SA 3.0",
     "clapnq": "Apache-2.0; text CC BY-SA",
     "squad2": "CC BY-SA 4.0",
+    "sample": "this project, Apache-2.0",
 }
-DEVELOPMENT = ("qed", "clapnq", "squad2")
+DEVELOPMENT = ("qed", "clapnq", "squad2", "sample")
+SAMPLE = Path(__file__).parent.parent / "data"
 SMALL = (4, 40)
 """Documents in a small folder, drawn evenly between these."""
 
@@ -56,6 +59,14 @@ class Case:
     rows: np.ndarray
     gold: np.ndarray
     answerable: bool
+
+
+PART = {"qed": ", even half", "clapnq": ", even half", "squad2": ", even half", "sample": ", tune split"}
+SPLITS = {
+    row["id"]: row["meta"]["split"]
+    for line in (SAMPLE / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    for row in (json.loads(line),)
+}
 
 
 class NarrowRetriever(BlindRetriever):
@@ -113,6 +124,28 @@ def collect(name: str, folder: Path, work: Path, limit: int, embedder) -> list[C
                 prepare(retriever, question, condition, names, draw)
                 cases.append(case_of(name, question, condition, retriever, asking, embedder))
     return cases
+
+
+def collect_sample(work: Path, embedder) -> list[Case]:
+    """The cases of the project's own documents: a folder of forty papers, asked as people ask."""
+    index_path = work / "sample" / ".ragqa"
+    ingest_paths([SAMPLE / "documents"], index_path, IngestOptions())
+    questions = read_questions(SAMPLE / "questions.jsonl")
+    draw = random.Random(5)
+    cases = []
+    with open_index(index_path) as index:
+        retriever = NarrowRetriever(index, embedder, RetrievalSettings())
+        asking = Asking(retriever, None, {})
+        for question in questions:
+            for condition in ("whole", "whole removed") if question.answerable else ("whole",):
+                prepare(retriever, question, condition, [], draw)
+                cases.append(case_of("sample", question, condition, retriever, asking, embedder))
+    return cases
+
+
+def sample_split(question_id: str) -> str:
+    """`tune` or `report`, as the sample's own questions say."""
+    return SPLITS[question_id]
 
 
 def conditions(question: Question, number: int) -> list[str]:
@@ -217,13 +250,15 @@ def confidence_rows(cases: list[Case], ranking) -> np.ndarray:
 
 
 def is_fitted_on(case: Case) -> bool:
+    if case.set_name == "sample":
+        return sample_split(case.question.id) == "tune"
     return case.set_name not in DEVELOPMENT or half_of(case.question.id) == "even"
 
 
 def fit(cases: list[Case]) -> dict:
     """Both models, the threshold and the margin, from the cases that may be fitted on."""
     chosen = [case for case in cases if is_fitted_on(case) and len(case.gold)]
-    weights = {"qed": 4.0, "clapnq": 4.0, "squad2": 2.0} | {
+    weights = {"qed": 4.0, "clapnq": 4.0, "squad2": 2.0, "sample": 4.0} | {
         name: 1.0 for name in LICENCES if name.startswith("train")
     }
     ranking = fit_ranking([case for case in chosen if case.answerable and case.gold.any()], weights)
@@ -231,20 +266,11 @@ def fit(cases: list[Case]) -> dict:
     answerable = np.array([case.answerable for case in chosen])
     confidence = fit_confidence(rows, answerable, balance(chosen))
     logits = apply(confidence, rows)
-    held = [
-        logit
-        for logit, case in zip(logits, chosen, strict=True)
-        if case.answerable and case.set_name in DEVELOPMENT
-    ]
     return {
         "fitted_by": "benchmarks/selection.py",
-        "fitted_on": [
-            f"{name}{', even half' if name in DEVELOPMENT else ''} ({licence})"
-            for name, licence in LICENCES.items()
-        ],
+        "fitted_on": [f"{name}{PART.get(name, '')} ({licence})" for name, licence in LICENCES.items()],
         "margin": best_margin([case for case in chosen if case.answerable and case.gold.any()], ranking),
-        # One answerable question in ten of the even halves is refused.
-        "threshold": round(float(1 / (1 + np.exp(-np.quantile(held, 0.10)))), 4),
+        "threshold": best_threshold(chosen, 1 / (1 + np.exp(-logits))),
         "ranking": record(ranking, FEATURES),
         "confidence": record(confidence, CONFIDENCE_FEATURES),
     }
@@ -255,6 +281,25 @@ def balance(cases: list[Case]) -> np.ndarray:
     keys = [(case.set_name, case.answerable) for case in cases]
     count = {key: keys.count(key) for key in set(keys)}
     return np.array([(2.0 if name in DEVELOPMENT else 1.0) / count[(name, there)] for name, there in keys])
+
+
+def best_threshold(cases: list[Case], sure: np.ndarray) -> float:
+    """Where, on the mean of the development sets' fitted parts, refusal recall exceeds over-refusal most."""
+    gains = {}
+    for threshold in np.arange(0.1, 0.61, 0.01):
+        parts = []
+        for name in DEVELOPMENT:
+            there, absent = (
+                [
+                    s
+                    for s, c in zip(sure, cases, strict=True)
+                    if c.set_name == name and c.answerable is answerable
+                ]
+                for answerable in (True, False)
+            )
+            parts.append(np.mean(np.array(absent) < threshold) - np.mean(np.array(there) < threshold))
+        gains[round(float(threshold), 2)] = float(np.mean(parts))
+    return max(gains, key=lambda threshold: (gains[threshold], -threshold))
 
 
 def best_margin(cases: list[Case], ranking) -> float:
@@ -286,9 +331,9 @@ def report(cases: list[Case], asset: dict) -> None:
     """Hits of the first and first three sentences, and refusals, on the odd halves, by set and condition."""
     ranking = model_of(asset["ranking"], FEATURES)
     confidence = model_of(asset["confidence"], CONFIDENCE_FEATURES)
-    cases = [case for case in cases if case.set_name in DEVELOPMENT and half_of(case.question.id) == "odd"]
+    cases = [case for case in cases if case.set_name in DEVELOPMENT and not is_fitted_on(case)]
     for name in DEVELOPMENT:
-        for condition in ("whole", "small"):
+        for condition in ("whole",) if name == "sample" else ("whole", "small"):
             mine = [case for case in cases if case.set_name == name and case.condition == condition]
             hits = [ranked(case, ranking)[2] for case in mine if case.answerable]
             first, third = (np.mean([gold[:k].any() for gold in hits]) for k in (1, 3))
@@ -333,7 +378,14 @@ def main() -> None:
     if arguments.step == "collect":
         embedder = load_embedder()
         for name in arguments.sets:
-            save(arguments.work, name, collect(name, DATA / name, arguments.work, arguments.limit, embedder))
+            if name == "sample":
+                save(arguments.work, name, collect_sample(arguments.work, embedder))
+            else:
+                save(
+                    arguments.work,
+                    name,
+                    collect(name, DATA / name, arguments.work, arguments.limit, embedder),
+                )
         return
     cases = [case for name in LICENCES for case in load(arguments.work, name)]
     if arguments.step == "fit":

@@ -7,7 +7,7 @@ from ingest.catalogue.schema import TOKENIZER
 
 COMMON_SHARE = 10
 """A term in more than one chunk of this many is left out of a query."""
-CHEAP_FREQUENCY = 100
+CHEAP_FREQUENCY = 3_000
 """A term in no more chunks than this is never too common: scoring it costs nothing, small indexes need it."""
 MOST_TERMS = 64
 """A pasted page asks with its rarest words only."""
