@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.catalogue.documents import FileRecord, IndexableDocument
+from ingest.catalogue.lexical import choose_terms
 from ingest.catalogue.schema import connect_writer
 from ingest.catalogue.writer import (
     SourceRecord,
@@ -138,12 +139,10 @@ def test_no_operator_is_read_from_a_question(folder: Path, query: str) -> None:
         assert bool(found) == ("leave" in query)
 
 
-def test_terms_of_most_chunks_are_left_out_unless_all_are(tmp_path: Path) -> None:
-    text = "\n\n".join(f"common {'rare' if i == 77 else 'filler'}" for i in range(300))
-    write_index(tmp_path, {"a.txt": document_of(text)})
-    with open_index(tmp_path) as index:
-        assert [index.chunks([i])[0].ordinal for i, _ in index.lexical("common rare", 10)] == [77]
-        assert len(index.lexical("common", 10)) == 10
+def test_terms_of_most_chunks_are_left_out_unless_all_are() -> None:
+    assert choose_terms([("common", 4_000), ("rare", 1), ("absent", 0)], 30_000) == ["rare"]
+    assert choose_terms([("common", 4_000), ("absent", 0)], 30_000) == ["common"]
+    assert choose_terms([("common", 300), ("rare", 1)], 300) == ["rare", "common"]
 
 
 def test_nearest_chunks_come_first_with_their_cosine(folder: Path) -> None:
