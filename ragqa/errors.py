@@ -6,6 +6,7 @@ RagqaError
 ├── PromptTooLongError       the question alone does not fit the window
 ├── QuestionFileError        a question file cannot be read
 ├── RunMismatchError         a batch output belongs to another run
+├── OutputError              what was made cannot be written where it was asked for
 └── CheckFailedError         a check ran and did not pass
 """
 
@@ -32,6 +33,10 @@ class QuestionFileError(RagqaError):
 
 class RunMismatchError(RagqaError):
     """A batch output belongs to another run (other questions, settings or index)."""
+
+
+class OutputError(RagqaError):
+    """What was made cannot be written where it was asked for."""
 
 
 class CheckFailedError(RagqaError):

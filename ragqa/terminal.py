@@ -17,6 +17,8 @@ from ingest.pipeline import Report
 from ragqa.types import Answer, Citation, ContextBlock, Hit, Sentence
 
 WORD = re.compile(r"\w+")
+PIPE_WIDTH = 1 << 30
+"""Columns of what is no terminal: indented text is cut at the width, and nothing may be lost in a pipe."""
 VERDICT_NOTES = {"partial": "only partly supported", "unsupported": "not supported by the documents"}
 REFUSAL_NOTES = {
     "nothing_retrieved": "Nothing like it was found.",
@@ -42,6 +44,8 @@ def one_line(text: str) -> str:
 def console(*, stderr: bool = False) -> Console:
     """A console that wraps for a terminal and leaves lines whole for a pipe; no markup, no highlighting."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made.width = PIPE_WIDTH
     made.soft_wrap = not made.is_terminal
     return made
 
@@ -54,7 +58,7 @@ def answer_view(answer: Answer) -> Group:
         citing = [sentence for sentence in answer.sentences if citation.id in sentence.citations]
         parts.append(Text(""))
         parts.append(citation_head(citation, blocks[citation.block_key]))
-        parts.append(Padding(quote_text(citation, citing, answer.question), (0, 0, 0, 4)))
+        parts.append(Padding(quote_text(citation, citing, answer.question), (0, 0, 0, 4), expand=False))
     return Group(*parts)
 
 
@@ -88,7 +92,9 @@ def citation_head(citation: Citation, block: ContextBlock) -> Text:
     head.append(one_line(block.source), style="bold")
     head.append(f", {pages(citation.page, citation.page_end)}" if citation.page else "")
     metadata = dict(block.metadata)
-    details = [" › ".join(part for part in (block.title, *block.section) if part), metadata.get("date", "")]
+    # A document's first heading is mostly its title; of a date with a time people want the date.
+    trail = dict.fromkeys(part for part in (block.title, *block.section) if part)
+    details = [" › ".join(trail), metadata.get("date", "").partition("T")[0]]
     for shown in dict.fromkeys(one_line(detail) for detail in details if detail):
         head.append(f" · {shown}", style="dim")
     return head
@@ -128,7 +134,7 @@ def hit_view(rank: int, hit: Hit) -> Group:
     head.append(f", {pages(hit.page, hit.page_end)}" if hit.page else "")
     if hit.section:
         head.append(f" · {one_line(' › '.join(hit.section))}", style="dim")
-    return Group(head, Padding(Text(one_line(hit.text)), (0, 0, 0, 5)))
+    return Group(head, Padding(Text(one_line(hit.text)), (0, 0, 0, 5), expand=False))
 
 
 def report_lines(report: Report) -> Iterator[str]:

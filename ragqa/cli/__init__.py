@@ -3,7 +3,9 @@
 stdout carries data, stderr progress and warnings. The exit codes are the contract of `docs/cli.md`.
 """
 
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -22,6 +24,8 @@ EXIT_CODES: dict[type[Exception], int] = {
 }
 """Errors that scripts tell apart; every other one meant for people exits 1."""
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="ragqa",
     help="Cited answers from your own documents, on your own machine.",
@@ -36,8 +40,28 @@ for module in (indexing, asking, modelling, evaluating, doctoring):
 
 def main() -> None:
     """The program. Errors meant for people are one message on stderr; a bug keeps its traceback."""
+    interrupts = watch_interrupts()
     try:
         app(prog_name="ragqa")
-    except (IngestError, RagqaError) as error:
+    except BaseException as error:
+        if interrupts:  # one that falls into an import comes out as the error of that import
+            say("ragqa: interrupted.")
+            sys.exit(INTERRUPTED)
+        if not isinstance(error, IngestError | RagqaError):
+            raise
         say(f"ragqa: {error}")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
+
+
+def watch_interrupts() -> list[int]:
+    """A list that gets an entry with every Ctrl-C, which goes on to interrupt as ever."""
+    seen: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    # Where the caller had interrupts ignored, as shells do for what runs in the background, they stay so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    return seen

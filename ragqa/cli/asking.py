@@ -158,7 +158,7 @@ def streamer(wanted: bool | None) -> Any:
     from ragqa.llm.engine import ignore_text
     from ragqa.terminal import printable
 
-    if not (sys.stderr.isatty() if wanted is None else wanted):
+    if sys.stderr is None or not (sys.stderr.isatty() if wanted is None else wanted):
         return ignore_text
 
     def write(piece: str) -> None:

@@ -1,5 +1,6 @@
 """Printing: data to stdout, words for people to stderr, progress with rate and time left."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ragqa.contract import Json, dumps
+from ragqa.errors import OutputError
 
 LINE_SECONDS = 10.0
 
@@ -21,7 +23,8 @@ def say(message: str) -> None:
     """A line for people, on stderr, without anything that would act on a terminal."""
     from ragqa.terminal import printable
 
-    sys.stderr.write(printable(message) + "\n")
+    if sys.stderr is not None:  # closed by whoever started the program
+        sys.stderr.write(printable(message) + "\n")
 
 
 def put_json(value: Json) -> None:
@@ -30,24 +33,46 @@ def put_json(value: Json) -> None:
 
 
 def put(text: str) -> None:
-    """Text on stdout as UTF-8, whatever the locale; what cannot be encoded becomes a question mark."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-    sys.stdout.buffer.flush()
+    """Text on stdout as UTF-8, whatever the locale; what cannot be encoded becomes a question mark.
+
+    Raises OutputError where stdout is closed or refuses.
+    """
+    with stdout_errors():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.buffer.flush()
 
 
 def show(view: Any) -> None:
-    """A rich renderable on stdout."""
+    """A rich renderable on stdout, as `put` does it."""
     from ragqa.terminal import console
 
-    made = console()
-    made.print(view, soft_wrap=made.soft_wrap)
+    with stdout_errors():
+        made = console()
+        with made.capture() as captured:
+            made.print(view, soft_wrap=made.soft_wrap)
+    put(captured.get())
+
+
+@contextmanager
+def stdout_errors() -> Iterator[None]:
+    """OutputError where stdout is closed or refuses; a reader that has seen enough is no error of ours."""
+    if sys.stdout is None:
+        raise OutputError("There is nowhere to print to: stdout is closed. Send it to a file or a terminal.")
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"stdout cannot be written: {error.strerror}. Send it elsewhere.") from error
 
 
 @contextmanager
 def progress() -> Iterator[Tick]:
     """How far the work is, on stderr: a bar with rate and time left, or lines where that is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield Lines()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
