@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ingests the sample documents, asks three questions and answers a file of them. Works on a copy of nothing: only $1 is written.
+# Ingests the sample documents, asks questions, answers a file of them. Writes only to the folder named by $1.
 set -eu
 out=${1:?where to put the index}
 here=$(dirname "$0")
@@ -8,9 +8,20 @@ export RAGQA_INDEX="$out/index"
 
 run() {
     printf '\n$ ragqa'
-    for word in "$@"; do case $word in *[!A-Za-z0-9_./=-]*) printf ' "%s"' "$word" ;; *) printf ' %s' "$word" ;; esac; done
+    for word in "$@"; do
+        case $word in
+            *[!A-Za-z0-9_./=-]*) printf ' "%s"' "$word" ;;
+            *) printf ' %s' "$word" ;;
+        esac
+    done
     printf '\n'
     ragqa "$@"
 }
 
 run ingest "$here/documents"
+run ask "What broke on the buoy that drifted away in September 2024?"
+run ask "How long must the guardian take to acknowledge a report?"
+run ask "What does Merrow pay its apprentices?"
+run batch "$here/demo-questions.txt" --output "$out/answers.jsonl" --csv "$out/answers.csv"
+printf '\n$ head -n 2 %s\n' "$out/answers.csv"
+head -n 2 "$out/answers.csv"

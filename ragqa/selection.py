@@ -7,6 +7,7 @@ documents hold the answer.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +33,9 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 # is left out by shared words and block.
 EMBEDDED_SENTENCES = 64
 ANSWER_SENTENCES = 3
+SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", '"', "”")
+RUNNING_LINE = 12
+"""Fewest characters of a line that is recognised when it comes again; rows of a table are often shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ def candidate_features(
     question: str, blocks: Sequence[ContextBlock], embed: Embed
 ) -> tuple[list[Candidate], Numbers]:
     """Every sentence of the blocks in order, and its features, shape (n, len(FEATURES))."""
-    found = [(block, sentences_of(block)) for block in blocks]
+    found = without_running_lines([(block, sentences_of(block)) for block in blocks])
     found = sorted(((b, s) for b, s in found if s), key=lambda pair: -pair[0].score)
     passages = [
         Passage(tuple(one.text for one in sentences), " ".join((block.title, *block.section)), block.score)
@@ -142,11 +146,47 @@ def similarities(question: str, passages: Sequence[Passage], embed: Embed) -> li
 
 
 def sentences_of(block: ContextBlock) -> list[Candidate]:
-    """The sentences of a block, in order."""
+    """The sentences of a block, in order. Its headings answer nothing: they name what follows."""
+    headings = {plain(part) for part in (block.title, *block.section)}
     return [
         Candidate(block, block.start + start, block.start + end, block.text[start:end])
         for start, end in sentence_spans(block.text)
+        if plain(block.text[start:end]) not in headings
     ]
+
+
+def without_running_lines(
+    found: Sequence[tuple[ContextBlock, list[Candidate]]],
+) -> list[tuple[ContextBlock, list[Candidate]]]:
+    """The sentences without a document's page headers and footers: lines that come again, page numbers aside.
+
+    What ends like a sentence stays: a report may well say the same in its summary and its conclusion.
+    """
+    lines = [(block.document_id, unnumbered(one.text)) for block, sentences in found for one in sentences]
+    seen = Counter(lines)
+    return [
+        (
+            block,
+            [
+                one
+                for one in sentences
+                if seen[block.document_id, unnumbered(one.text)] == 1 or one.text.endswith(SENTENCE_ENDS)
+            ],
+        )
+        for block, sentences in found
+    ]
+
+
+def unnumbered(text: str) -> str:
+    """The text on one line without numbers at its ends; as it is where no words would be left."""
+    line = plain(text)
+    bare = line.strip("0123456789 .|/-")
+    return bare if len(bare) >= RUNNING_LINE else line
+
+
+def plain(text: str) -> str:
+    """The text on one line, case folded."""
+    return " ".join(text.split()).casefold()
 
 
 @cache

@@ -19,7 +19,7 @@ from ragqa.features import (
     lexical_scores,
     stem,
 )
-from ragqa.selection import EMBEDDED_SENTENCES, load_model, select, similarities
+from ragqa.selection import EMBEDDED_SENTENCES, candidate_features, load_model, select, similarities
 from ragqa.types import ContextBlock
 
 TEXT = (
@@ -165,3 +165,14 @@ def test_the_weights_fit_the_features_and_name_their_data() -> None:
     assert set(record["confidence"]["features"]) == set(CONFIDENCE_FEATURES)
     assert record["fitted_on"]
     assert load_model() is load_model()
+
+
+def test_headings_and_running_lines_are_no_answers() -> None:
+    header = "Merrow Buoyworks Ltd - Annual leave report {}"
+    text = f"Leave policy\n\n{header.format(1)}\n\n{TEXT}\n\n{header.format(2)}\n\nThe end is near.\n\nThe end is near."
+    candidates, rows = candidate_features("Annual leave report?", [block("a", text, 1.0)], embed)
+    shown = [one.text for one in candidates]
+    assert len(rows) == len(shown)
+    assert "Leave policy" not in shown
+    assert not [line for line in shown if line.startswith("Merrow")]
+    assert shown.count("The end is near.") == 2
