@@ -169,10 +169,11 @@ def test_the_weights_fit_the_features_and_name_their_data() -> None:
 
 def test_headings_and_running_lines_are_no_answers() -> None:
     header = "Merrow Buoyworks Ltd - Annual leave report {}"
-    text = f"Leave policy\n\n{header.format(1)}\n\n{TEXT}\n\n{header.format(2)}\n\nThe end is near.\n\nThe end is near."
+    end = "The end is near."
+    text = "\n\n".join(["Leave policy", header.format(1), TEXT, header.format(2), end, end])
     candidates, rows = candidate_features("Annual leave report?", [block("a", text, 1.0)], embed)
     shown = [one.text for one in candidates]
     assert len(rows) == len(shown)
     assert "Leave policy" not in shown
     assert not [line for line in shown if line.startswith("Merrow")]
-    assert shown.count("The end is near.") == 2
+    assert shown.count(end) == 2
