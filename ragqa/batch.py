@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ingest.errors import IngestError, LockedError, StorageError
+from ingest.errors import IngestError, LockedError
 from ragqa.contract import SCHEMA_VERSION, Json, answer_json, dumps
-from ragqa.errors import RagqaError, RunMismatchError
+from ragqa.errors import OutputError, RagqaError, RunMismatchError
 from ragqa.questions import Question
 from ragqa.types import Answer
 
@@ -62,8 +62,10 @@ def run_batch(
     """Answer what the output does not hold yet, a line and an fsync a question.
 
     `run` is what must be equal for a run to be continued. `progress` gets done and total. Raises
-    RunMismatchError where the output belongs to another run, LockedError while another process writes it.
+    RunMismatchError where the output belongs to another run, LockedError while another process writes it,
+    OutputError where it is no file.
     """
+    require_file(output)
     with _locked(output):
         check_run(output, {"schema_version": SCHEMA_VERSION, **run})
         done = _keep_answered(output, questions)
@@ -138,6 +140,27 @@ def check_run(output: Path, run: Json) -> None:
     _replace(record, json.dumps(run, indent=1, ensure_ascii=True) + "\n")
 
 
+def require_outputs(questions: Path, output: Path | None, table: Path | None) -> None:
+    """Raise OutputError where a file to be written cannot be one, or is the questions or the other file."""
+    taken = [questions.resolve()]
+    for path in (output, table):
+        if path is None:
+            continue
+        require_file(path)
+        if path.resolve() in taken:
+            raise OutputError(f"{path} would overwrite what this run needs. Name another file.")
+        taken.append(path.resolve())
+
+
+def require_file(path: Path) -> None:
+    """Raise OutputError where a path is there and no file: a folder, a device, a pipe."""
+    if path.exists() and not path.is_file():
+        raise OutputError(
+            f"{path} cannot be written: it is {'a folder' if path.is_dir() else 'no regular file'}. "
+            "Name a file; without --output the lines go to stdout."
+        )
+
+
 def write_csv(output: Path, table: Path) -> None:
     """The answers of a JSONL output as a table for spreadsheets, written whole."""
     with _replacing(table) as file:
@@ -210,7 +233,7 @@ def _append(file: IO[bytes], line: Json) -> None:
         file.flush()
         os.fsync(file.fileno())
     except OSError as error:
-        raise StorageError(
+        raise OutputError(
             f"{file.name} cannot be written: {error.strerror}. "
             "Answers so far stay; make room and run the same command again."
         ) from error
@@ -226,13 +249,15 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
     """A file that takes its name only once it is whole and on the disk."""
     draft = path.with_name(path.name + ".part")
     try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # "replace": a question file may hold lone surrogates, which no encoding has.
+        with draft.open("w", encoding="utf-8", errors="replace", newline="") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 @contextmanager
@@ -243,7 +268,7 @@ def _locked(output: Path) -> Iterator[None]:
         output.parent.mkdir(parents=True, exist_ok=True)
         lock = output.with_name(output.name + ".lock").open("w")
     except OSError as error:
-        raise StorageError(f"{output} cannot be written: {error.strerror}.") from error
+        raise OutputError(f"{output} cannot be written: {error.strerror}. Name another --output.") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,7 @@
 """Question files in, questions out. Knows no index and no engine."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,18 +48,25 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 
 def _read_txt(_path: Path, text: str) -> Iterator[Question]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: what an editor counts as a line ends in \n, \r\n or \r, not in U+2028 and the like.
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line.strip():
             yield Question(number, line.strip())
 
 
 def _read_csv(path: Path, text: str) -> Iterator[Question]:
-    rows = csv.DictReader(text.splitlines(keepends=True))
-    missing = {"id", "question"} - set(rows.fieldnames or ())
-    if missing:
-        raise QuestionFileError(f"{path}: the first line lacks the column {' and '.join(sorted(missing))}.")
-    for row in rows:
-        yield _question(path, rows.line_num, row)
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        missing = {"id", "question"} - set(rows.fieldnames or ())
+        if missing:
+            raise QuestionFileError(
+                f"{path}: the first line lacks the column {' and '.join(sorted(missing))}. "
+                "It names the columns, with commas between them."
+            )
+        for row in rows:
+            yield _question(path, rows.line_num, row)
+    except csv.Error as error:
+        raise QuestionFileError(f"{path}, line {rows.line_num + 1}: not CSV ({error}).") from error
 
 
 def _read_jsonl(path: Path, text: str) -> Iterator[Question]:
@@ -68,7 +76,7 @@ def _read_jsonl(path: Path, text: str) -> Iterator[Question]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise QuestionFileError(f"{path}, line {number}: not JSON ({error}).") from error
         yield _question(path, number, row)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ragqa.answering import Answerer
-from ragqa.batch import cell, run_batch, run_of, write_csv
-from ragqa.errors import QuestionFileError, RunMismatchError
+from ragqa.batch import cell, require_outputs, run_batch, run_of, write_csv
+from ragqa.errors import OutputError, QuestionFileError, RunMismatchError
 from ragqa.llm.replay import ReplayEngine
 from ragqa.questions import Question, read_questions
 from ragqa.settings import AnswerSettings
@@ -67,6 +67,8 @@ def test_every_kind_of_file_gives_ids_and_questions(tmp_path: Path, name: str, t
         ("q.jsonl", b'{"id": 1, "question": "a"}\n{"id"', "line 2"),
         ("q.jsonl", b'{"id": 1, "question": "a"}\n{"id": "1", "question": "b"}', "comes twice"),
         ("q.jsonl", b"[1, 2]", "line 1"),
+        ("q.jsonl", b"[" * 200_000, "line 1: not JSON"),
+        ("q.csv", b"id,question\n1," + b"x" * 200_000, "line 2: not CSV"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, name: str, data: bytes, named: str) -> None:
@@ -74,6 +76,23 @@ def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, name: str, data:
     path.write_bytes(data)
     with pytest.raises(QuestionFileError, match=named):
         read_questions(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.txt", "First\u2028half?\n\x0cSecond?\r\nThird?"),
+        ("q.csv", 'id,question\r\n1,First\u2028half?\r\n2,Second?\r\n3,"Third?"\r\n'),
+    ],
+)
+def test_a_line_ends_where_an_editor_ends_it(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    assert [(str(question.id), question.text) for question in read_questions(path)] == [
+        ("1", "First\u2028half?"),
+        ("2", "Second?"),
+        ("3", "Third?"),
+    ]
 
 
 def test_a_missing_file_is_an_error_for_people(tmp_path: Path) -> None:
@@ -126,6 +145,32 @@ def test_the_table_holds_the_same_answers_and_no_formula(tmp_path: Path, answere
     assert row["answer"] == rows(output)[0]["answer"]
     assert "leave.md" in row["citations"]
     assert cell("@SUM(A1)") == "'@SUM(A1)"
+
+
+def test_the_table_holds_a_question_that_no_encoding_has(tmp_path: Path, answerer: Answerer) -> None:
+    output, table = tmp_path / "answers.jsonl", tmp_path / "new" / "answers.csv"
+    answerer.engine.replies["\ud800 leave?"] = "Every employee has 28 days of paid leave a year."
+    run_batch((Question(1, "\ud800 leave?"),), answerer.ask, output, RUN, silent)
+    write_csv(output, table)
+    assert "28 days" in table.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is no file")
+def test_an_output_that_is_no_file_is_refused_untouched(tmp_path: Path, answerer: Answerer) -> None:
+    for output in (tmp_path, Path("/dev/full")):
+        with pytest.raises(OutputError, match=str(output)):
+            run_batch(QUESTIONS, answerer.ask, output, RUN, silent)
+    assert not Path("/dev/full.lock").exists()
+
+
+def test_what_a_run_needs_is_never_overwritten(tmp_path: Path) -> None:
+    """An empty question file, or the answers themselves as the table."""
+    questions, output = tmp_path / "q.txt", tmp_path / "answers.jsonl"
+    questions.write_text("What?\n")
+    require_outputs(questions, output, tmp_path / "answers.csv")
+    for wrong in ((questions, None), (output, questions), (output, tmp_path / "." / "answers.jsonl")):
+        with pytest.raises(OutputError, match="overwrite"):
+            require_outputs(questions, *wrong)
 
 
 @pytest.mark.timeout(900)

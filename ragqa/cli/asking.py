@@ -205,12 +205,13 @@ def batch(
 
     JSON lines, written as they are made; a run that was stopped continues where it was.
     """
-    from ragqa.batch import run_batch, run_of, stream_batch, write_csv
+    from ragqa.batch import require_outputs, run_batch, run_of, stream_batch, write_csv
     from ragqa.questions import read_questions
 
     if csv_file and not output:
         raise typer.BadParameter("needs --output as well", param_hint="--csv")
     questions = read_questions(file)
+    require_outputs(file, output, csv_file)
     pairs = where_pairs(where)
     asking = Asking(
         engine,
