@@ -180,3 +180,11 @@ def escape_name(name: str) -> str:
     return _UNPRINTABLE.sub(
         lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape")), name
     )
+
+
+_ESCAPE = re.compile(rb"%([01][0-9A-F]|2[15]|7F|[89A-F][0-9A-F])")
+
+
+def unescape_name(name: str) -> str:
+    """The file name that `escape_name` made this of, as the system takes it."""
+    return os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), os.fsencode(name)))

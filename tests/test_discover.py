@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.discover import Selection, escape_name, hash_file, scan_root
+from ingest.discover import Selection, escape_name, hash_file, scan_root, unescape_name
 from ingest.errors import RootError
 
 
@@ -129,6 +129,11 @@ def test_two_names_never_share_a_handle(one: bytes, other: bytes) -> None:
     assert (escaped[0] == escaped[1]) == (one == other)
     escaped[0].encode("utf-8")
     assert len(escaped[0].splitlines()) <= 1
+
+
+@given(st.binary(max_size=12) | st.text("%!/0125AF\u0085\n\u2028", max_size=6).map(os.fsencode))
+def test_a_handle_leads_back_to_its_name(name: bytes) -> None:
+    assert unescape_name(escape_name(os.fsdecode(name))) == os.fsdecode(name)
 
 
 @given(st.text("%!/0125AF\u0085\n", max_size=6), st.text("%!/0125AF\u0085\n", max_size=6))

@@ -277,6 +277,30 @@ def test_a_path_inside_a_root_stands_for_that_part_of_it(docs: Path, index: Path
     assert len(sources(index)) == 4
 
 
+def test_two_paths_inside_a_root_stand_for_both_parts(docs: Path, index: Path) -> None:
+    ingest(docs, index=index)
+    write(docs / "one.md", "# New one\n")
+    write(docs / "sub" / "three.md", "# New three\n")
+    write(docs / "two.md", "# New two, not named\n")
+    assert counts(ingest(docs / "one.md", docs / "sub", index=index)) == (0, 2, 1, 0, 0)
+    (docs / "one.md").unlink()
+    assert counts(ingest(docs / "sub", docs / "one.md", index=index)) == (0, 0, 2, 1, 0)
+    with pytest.raises(RootError, match=r"nothing\.md"):
+        ingest(docs / "sub", docs / "nothing.md", index=index)
+
+
+@pytest.mark.parametrize("name", [b"r\xff", b"a!", b"100%25", b"line\nbreak"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_root_of_any_name_is_found_again(tmp_path: Path, name: bytes, inside: bool) -> None:
+    root = tmp_path / os.fsdecode(name) / "docs"
+    write(root / "one.md", "# One\n")
+    index = (tmp_path if inside else tmp_path / "elsewhere") / ".ragqa"
+    assert counts(ingest(root, index=index)) == (1, 0, 0, 0, 0)
+    write(root / "two.md", "# Two\n")
+    assert counts(ingest(root, index=index)) == (1, 0, 1, 0, 0)
+    assert sources(index) == ["one.md", "two.md"]
+
+
 def test_a_folder_takes_over_the_roots_inside_it(docs: Path, index: Path) -> None:
     ingest(docs / "sub", docs / "one.md", index=index)
     assert sources(index) == ["one.md", "sub/four.md", "sub/three.md"]

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from ingest.catalogue.schema import SCHEMA_VERSION, read_settings
+from ingest.discover import unescape_name
 from ingest.errors import IndexMismatchError
 
 
@@ -32,7 +33,7 @@ def _mismatch(
         roots = [path for (path,) in connection.execute("SELECT path FROM roots ORDER BY id")]
     except sqlite3.OperationalError:  # a schema without that table
         roots = []
-    names = " ".join(shlex.quote(str(folder.parent / root)) for root in roots) or "FOLDER"
+    names = " ".join(shlex.quote(str(folder.parent / unescape_name(root))) for root in roots) or "FOLDER"
     option = f" --embedder {shlex.quote(new)}" if what == "embedder" else ""
     return IndexMismatchError(
         f"The index at {folder} was made with {what} {old}, and cannot be mixed with {new}. Make it anew: "

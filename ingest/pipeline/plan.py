@@ -15,7 +15,7 @@ FEWEST_TO_PROTECT = 4
 
 @dataclass(frozen=True, slots=True)
 class RootScan:
-    """What was found of one root. `scope` is the part that the call named: empty for all, `sub` or `a.md`.
+    """What was found of one root. `parts` are those that the call named, as `sub` or `a.md`: none for all.
 
     `name` is the root's own name, `place` its place among all roots. `exists` is false for a root that has
     gone.
@@ -24,15 +24,20 @@ class RootScan:
     root: str
     name: str
     place: int
-    scope: str
+    parts: tuple[str, ...]
     exists: bool
     files: tuple[FoundFile, ...]
     unreadable: tuple[tuple[str, str], ...]
 
     def covers(self, path: str) -> bool:
         """Whether a path of this root is in the part that the call named, and could be looked at."""
-        inside = not self.scope or path == self.scope or path.startswith(f"{self.scope}/")
+        inside = not self.parts or any(is_inside(path, part) for part in self.parts)
         return inside and not any(path.startswith(folder) for folder, _ in self.unreadable)
+
+
+def is_inside(path: str, part: str) -> bool:
+    """Whether a path is that part of its root, or lies in it."""
+    return path == part or path.startswith(f"{part}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +106,14 @@ def require_few_removals(
         lost = sum(1 for file in plan.removed if file.root == scan.root)
         gone = bool(lost) and not scan.files
         if gone or (before >= FEWEST_TO_PROTECT and 2 * lost > before):
-            reason = "it is empty" if scan.exists else "it does not exist any more"
+            reason = (
+                "no file of it was found, or patterns leave all out: is a disk missing?"
+                if scan.exists
+                else "it does not exist any more: was it moved, or is a disk missing?"
+            )
             raise PruneRefusedError(
                 f"This would remove {lost} of the {before} files known of {location(scan.root)}"
-                f"{f' ({reason}: is a disk missing?)' if gone else ''}. "
+                f"{f' ({reason})' if gone else ''}. "
                 f"Nothing was changed. If it is right, run it again with --prune."
             )
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ingest.catalogue.reader import KnownFile
 from ingest.catalogue.writer import absorb_root, add_root
-from ingest.discover import Selection, escape_name, scan_root
+from ingest.discover import Selection, escape_name, scan_root, unescape_name
 from ingest.errors import RootError
-from ingest.pipeline.plan import RootScan
+from ingest.pipeline.plan import RootScan, is_inside
 
 
 class Roots:
@@ -24,7 +24,7 @@ class Roots:
         self._connection = connection
         self._index_path = index_path.resolve()
         self._home = self._index_path.parent
-        self._named: dict[Path, str] = {}
+        self._named: dict[Path, tuple[str, ...]] = {}
 
     def take_in(self, paths: Sequence[Path]) -> None:
         """Make every path part of a root, inside the caller's transaction."""
@@ -36,20 +36,22 @@ class Roots:
             root = next((root for root in known if root == path or root in path.parents), None)
             if root is None:
                 self._add(path, known)
-            self._named[root or path] = _scope(path, root or path)
+            part = (_scope(path, root),) if root and root != path else ()
+            self._named[root or path] = (*self._named.get(root or path, ()), *part)
 
     def scan(self, selection: Selection, known: Sequence[KnownFile]) -> list[RootScan]:
         """Look into the named roots. Raises RootError for what is not there and never was."""
         scans = []
-        for root, scope in self._named.items():
-            scans.append(self._scan(root, scope, selection))
-            if not (root / scope).exists():
-                self._require_known(root, scans[-1], known)
+        for root, parts in self._named.items():
+            scans.append(self._scan(root, parts, selection))
+            for part in parts or ("",):
+                if not (root / unescape_name(part)).exists():
+                    self._require_known(root, part, scans[-1].root, known)
         return scans
 
     def location(self, key: str) -> str:
         """Where a root lies, for people."""
-        return str(self._home / key)
+        return str(self._home / unescape_name(key))
 
     def handle(self, key: str, path: str) -> str:
         """What a source of this path is called; the same as the view `handles` says."""
@@ -59,25 +61,27 @@ class Roots:
             return label
         return f"{label}/{path}" if len(rows) > 1 else path
 
-    def _scan(self, root: Path, scope: str, selection: Selection) -> RootScan:
+    def _scan(self, root: Path, parts: tuple[str, ...], selection: Selection) -> RootScan:
         key = self._key(root)
         place, label = self._connection.execute(
             "SELECT id, label FROM roots WHERE path = ?", (key,)
         ).fetchone()
         if not root.exists():
-            return RootScan(key, label, place, "", False, (), ())
+            return RootScan(key, label, place, (), False, (), ())
         scan = scan_root(root, selection, self._index_path)
         unreadable = tuple(
             (folder, reason)
             for folder, reason in scan.unreadable
-            if not scope or folder.startswith(f"{scope}/") or f"{scope}/".startswith(folder)
+            if not parts or any(is_inside(folder, part) or f"{part}/".startswith(folder) for part in parts)
         )
-        found = RootScan(key, label, place, scope, True, scan.files, unreadable)
+        found = RootScan(key, label, place, parts, True, scan.files, unreadable)
         return replace(found, files=tuple(file for file in scan.files if found.covers(file.name)))
 
-    def _require_known(self, root: Path, scan: RootScan, known: Sequence[KnownFile]) -> None:
-        if not any(file.root == scan.root and scan.covers(file.path) for file in known):
-            raise RootError(f"{root / scan.scope} cannot be ingested: there is no such file or folder.")
+    def _require_known(self, root: Path, part: str, key: str, known: Sequence[KnownFile]) -> None:
+        if not any(file.root == key and (not part or is_inside(file.path, part)) for file in known):
+            raise RootError(
+                f"{root / unescape_name(part)} cannot be ingested: there is no such file or folder."
+            )
 
     def _add(self, path: Path, known: dict[Path, int]) -> None:
         if not path.exists():
@@ -92,7 +96,7 @@ class Roots:
 
     def _locations(self) -> dict[Path, int]:
         rows = self._connection.execute("SELECT path, id FROM roots ORDER BY id").fetchall()
-        return {Path(os.path.normpath(self._home / key)): root_id for key, root_id in rows}
+        return {Path(os.path.normpath(self._home / unescape_name(key))): root_id for key, root_id in rows}
 
     def _key(self, path: Path) -> str:
         inside = path == self._home or self._home in path.parents
@@ -100,7 +104,5 @@ class Roots:
 
 
 def _scope(path: Path, root: Path) -> str:
-    if path == root:
-        return ""
     # With a slash at its end, as it stands in the paths of what lies below.
     return escape_name(f"{path.relative_to(root).as_posix()}/").removesuffix("/")
