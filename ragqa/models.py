@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import RagqaError
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ragqa.gptq.check import CheckReport
     from ragqa.gptq.fit import FitReport
     from ragqa.gptq.perplexity import Curve
+    from ragqa.gptq.presets import Preset
 
 SMALL = "smollm2-135m"
 Tick = Callable[[str, int, int | None], None]
@@ -49,10 +50,9 @@ def measure_curves(
 
     Raises RagqaError where the text cannot be read or is too short.
     """
-    from ragqa.gptq.dense import load_any
+    from ragqa.gptq.dense import load_any, load_tokenizer
     from ragqa.gptq.model import LoadOptions
     from ragqa.gptq.perplexity import measure
-    from ragqa.gptq.source import open_source
 
     try:
         content = text.read_text(encoding="utf-8")
@@ -65,7 +65,7 @@ def measure_curves(
             tick(name, done, total)
 
         path = weights_of(name)
-        ids = open_source(path).tokenizer()(content)["input_ids"][: max(lengths)]
+        ids = load_tokenizer(path)(content)["input_ids"][: max(lengths)]
         loaded = load_any(path, LoadOptions(rope_factor=factor))
         curves.append(
             measure(
@@ -82,13 +82,37 @@ def measure_curves(
 
 
 def fit_of(name: str, context: int, memory: int) -> "FitReport":
-    """What the model of that name needs for `context` positions, against `memory` bytes."""
+    """What the model of that name needs for `context` positions, against `memory` bytes.
+
+    A preset whose sizes are known is computed without its files.
+    """
     from ragqa.gptq.configuration import read_configuration
     from ragqa.gptq.fit import fit
     from ragqa.gptq.model import LoadOptions, scaled_config
+    from ragqa.gptq.presets import preset_of
+    from ragqa.gptq.quantization import Quantization
     from ragqa.llm.gptq import find_model, preset_options
 
+    known = preset_of(name)
+    if known is not None and known.sizes is not None:
+        values, quantization = config_of(known, known.sizes), Quantization(4, 128, desc_act=True, sym=False)
+        config = scaled_config(values, preset_options(known, LoadOptions()))
+        return fit(config, quantization, context, memory, name)
     preset, folder = find_model(name)
     read = read_configuration(folder)
     config = scaled_config(read.values, preset_options(preset, LoadOptions()))
     return fit(config, read.quantization, context, memory, name)
+
+
+def config_of(preset: "Preset", sizes: tuple[int, int, int, int]) -> dict[str, Any]:
+    """The `config.json` of a Llama of the preset's sizes."""
+    hidden, intermediate, layers, heads = sizes
+    return {
+        "model_type": "llama",
+        "hidden_size": hidden,
+        "intermediate_size": intermediate,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "vocab_size": 32_000,
+        "max_position_embeddings": preset.trained_positions or preset.window,
+    }

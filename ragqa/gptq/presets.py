@@ -9,6 +9,11 @@ RESEARCH_ONLY = (
     "model wrote under terms of its own"
 )
 
+# Touvron et al. 2023, arXiv:2302.13971, table 2; intermediate widths as their configurations give them.
+LLAMA_7B = (4096, 11_008, 32, 32)
+LLAMA_13B = (5120, 13_824, 40, 40)
+LLAMA_33B = (6656, 17_920, 60, 52)
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -20,6 +25,7 @@ class Preset:
     window: positions for prompt and answer together, as its card measured them.
     wrapper: a name in `ragqa.prompt.WRAPPERS`; None for the tokenizer's own chat template.
     restricted: the licence has to be shown when the model is used.
+    sizes: hidden, intermediate, layers, heads, where known: what memory is computed from without the files.
     """
 
     repository: str | None
@@ -30,9 +36,10 @@ class Preset:
     wrapper: str | None = None
     stops: tuple[str, ...] = ()
     restricted: bool = False
+    sizes: tuple[int, int, int, int] | None = None
 
 
-def _airoboros(repository: str, factor: float) -> Preset:
+def _airoboros(repository: str, factor: float, sizes: tuple[int, int, int, int]) -> Preset:
     return Preset(
         repository=repository,
         window=int(2048 * factor),
@@ -42,6 +49,7 @@ def _airoboros(repository: str, factor: float) -> Preset:
         wrapper="airoboros",
         stops=("USER:", "BEGININPUT", "BEGININSTRUCTION"),
         restricted=True,
+        sizes=sizes,
     )
 
 
@@ -55,9 +63,9 @@ def _qwen(size: str, licence: str = "Apache-2.0") -> Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "airoboros-33b-16k": _airoboros("bhenrym14/airoboros-33b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8),
-    "airoboros-13b-8k": _airoboros("bhenrym14/airoboros-13b-gpt4-1.4.1-PI-8192-GPTQ", 4),
-    "airoboros-7b-16k": _airoboros("bhenrym14/airoboros-7b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8),
+    "airoboros-33b-16k": _airoboros("bhenrym14/airoboros-33b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8, LLAMA_33B),
+    "airoboros-13b-8k": _airoboros("bhenrym14/airoboros-13b-gpt4-1.4.1-PI-8192-GPTQ", 4, LLAMA_13B),
+    "airoboros-7b-16k": _airoboros("bhenrym14/airoboros-7b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8, LLAMA_7B),
     "qwen2.5-0.5b": _qwen("0.5B"),
     "qwen2.5-1.5b": _qwen("1.5B"),
     "qwen2.5-3b": _qwen("3B", "Qwen Research License, non-commercial"),
