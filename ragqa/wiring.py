@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.embed import Embedder, load_embedder
-from ingest.index import find_index, open_index
+from ingest.errors import NoIndexError
+from ingest.index import INDEX_FOLDER, find_index, open_index
 from ragqa.answering import Answerer
 from ragqa.errors import EngineUnavailableError
 from ragqa.llm.engine import Engine
@@ -95,9 +96,13 @@ def index_path(explicit: Path | None) -> Path:
 
 
 def new_index_path(explicit: Path | None) -> Path:
-    """Where `ingest` writes: as `index_path`, else a new `.ragqa` in the working directory."""
+    """Where `ingest` writes: as `index_path`, else the folder that was named, else a new `.ragqa` here."""
     named = os.environ.get("RAGQA_INDEX")
-    return explicit or (Path(named) if named else Path.cwd() / ".ragqa")
+    wanted = explicit or (Path(named) if named else None)
+    try:
+        return find_index(Path.cwd(), wanted)
+    except NoIndexError:
+        return wanted or Path.cwd() / INDEX_FOLDER
 
 
 @contextmanager

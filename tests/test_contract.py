@@ -106,6 +106,21 @@ def test_batch_lines_fit_their_schema(ragqa: Run, work: Path, tmp_path: Path) ->
     assert [row["id"] for row in rows] == [7, "b"]
 
 
+def test_ingest_takes_the_index_that_the_other_commands_take(
+    ragqa: Run, papers: Path, tmp_path: Path
+) -> None:
+    """The nearest one upward, and where a folder is named, the one inside it."""
+    below = tmp_path / "docs" / "sub"
+    below.mkdir(parents=True)
+    (below / "a.md").write_text("# A\n\nThe first.\n")
+    shutil.copytree(papers.parent / ".ragqa", tmp_path / ".ragqa")
+    done = ragqa("ingest", ".", "--workers", "0", cwd=below)
+    assert str(tmp_path / ".ragqa") in done.stderr
+    assert ragqa("ingest", ".", "--workers", "0", "--index", tmp_path, cwd=below).returncode == 0
+    assert [path.name for path in below.iterdir()] == ["a.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ragqa", "docs"]
+
+
 def test_exit_1_for_an_unknown_source(ragqa: Run, work: Path) -> None:
     done = ragqa("sources", "text", "no-such-file.md", cwd=work)
     assert done.returncode == 1

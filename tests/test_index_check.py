@@ -114,3 +114,19 @@ def test_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "catalogue.sqlite").write_bytes(b"")
     with pytest.raises(NoIndexError, match="never finished"):
         open_index(tmp_path)
+
+
+@pytest.mark.parametrize("data", [None, b"not a database, and longer than a header of a hundred bytes" * 3])
+def test_damage_is_not_taken_for_a_full_disk(index: Path, data: bytes | None) -> None:
+    path = index / "catalogue.sqlite"
+    path.write_bytes(path.read_bytes()[:20_000] if data is None else data)
+    for work in (lambda path: open_index(path).sources(), repair_index):
+        with pytest.raises(StorageError, match=r"is damaged.*ingest the documents again"):
+            work(index)
+
+
+def test_an_index_without_tables_was_never_finished(tmp_path: Path) -> None:
+    for work in (open_index, check_index, repair_index):
+        (tmp_path / "catalogue.sqlite").write_bytes(b"")
+        with pytest.raises(NoIndexError, match="never finished"):
+            work(tmp_path)

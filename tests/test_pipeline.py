@@ -387,6 +387,17 @@ def test_an_index_made_another_way_is_refused_with_the_command(docs: Path, index
     assert counts(ingest(docs, index=index, embedder="hash")) == (0, 0, 4, 0, 0)
 
 
+def test_a_new_index_takes_no_folder_that_others_use(docs: Path, tmp_path: Path) -> None:
+    mine = write(tmp_path / "notes" / "chroma" / "mine.txt", "kept\n")
+    for place in (tmp_path / "notes", mine):
+        with pytest.raises(RootError, match="folder of its own"):
+            ingest(docs, index=place)
+    assert mine.read_text() == "kept\n"
+    assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == ["chroma"]
+    (tmp_path / "new").mkdir()
+    assert ingest(docs, index=tmp_path / "new").added == 4
+
+
 def test_a_second_writer_is_told_of_the_first(docs: Path, index: Path) -> None:
     ingest(docs, index=index)
     write(docs / "one.md", "# Changed\n")

@@ -16,6 +16,9 @@ SCHEMA_VERSION = "1"
 DATABASE = "catalogue.sqlite"
 TOKENIZER = "porter unicode61 remove_diacritics 2"
 
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""Codes of a database that no free space and no permission mends."""
+
 SCHEMA = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -120,6 +123,11 @@ def storage_errors(path: Path) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
         raise
     except (sqlite3.DatabaseError, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:  # the rest of the code is detail
+            raise StorageError(
+                f"The index at {path} is damaged: {error}. Put a copy of it in its place, or move it away "
+                f"and ingest the documents again."
+            ) from error
         raise StorageError(
             f"The index at {path} could not be read or written: {error}. What was committed before is kept; "
             f"free some space or make the folder writable, then run the command again."

@@ -3,10 +3,11 @@
 from ingest.catalogue.filters import Where
 from ingest.catalogue.reader import IndexedChunk, IndexedDocument, SourceRow
 from ingest.index.check import check_index
-from ingest.index.facade import Index, IndexSettings, IndexStats, find_index, open_index
+from ingest.index.facade import INDEX_FOLDER, Index, IndexSettings, IndexStats, find_index, open_index
 from ingest.index.maintenance import remove_source, repair_index
 
 __all__ = [
+    "INDEX_FOLDER",
     "Index",
     "IndexSettings",
     "IndexStats",

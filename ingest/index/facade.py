@@ -18,7 +18,6 @@ from ingest.catalogue.reader import IndexedChunk, IndexedDocument, SourceRow
 from ingest.catalogue.schema import (
     DATABASE,
     connect_reader,
-    has_tables,
     storage_errors,
 )
 from ingest.errors import NoIndexError, SourceNotFoundError
@@ -101,8 +100,6 @@ class Index:
     """One snapshot of an index. Its methods may be called from several threads; they wait for each other."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, exact_below: int) -> None:
-        if not has_tables(connection):
-            raise NoIndexError(f"The index at {path} was never finished. Run: ragqa ingest FOLDER")
         self.path = path
         self._connection = connection
         self._lock = RLock()

@@ -4,14 +4,16 @@ import shlex
 import sqlite3
 from pathlib import Path
 
-from ingest.catalogue.schema import SCHEMA_VERSION, read_settings
+from ingest.catalogue.schema import SCHEMA_VERSION, has_tables, read_settings
 from ingest.discover import unescape_name
-from ingest.errors import IndexMismatchError
+from ingest.errors import IndexMismatchError, NoIndexError
 
 
 def require_schema(connection: sqlite3.Connection, folder: Path) -> dict[str, str]:
-    """The settings of an index whose schema this program knows. Raises IndexMismatchError."""
-    settings = read_settings(connection)
+    """The settings of an index whose schema this program knows. Raises IndexMismatchError, NoIndexError."""
+    settings = read_settings(connection) if has_tables(connection) else {}
+    if not settings:
+        raise NoIndexError(f"The index at {folder} was never finished. Run: ragqa ingest FOLDER")
     if settings.get("schema_version") != SCHEMA_VERSION:
         raise _mismatch(connection, folder, "schema", settings.get("schema_version", "?"), SCHEMA_VERSION)
     return settings

@@ -36,6 +36,7 @@ from ingest.errors import RootError
 from ingest.index.derived import refresh_vectors
 from ingest.index.mismatch import require_same
 from ingest.pipeline.files import is_gone, kind_of, trusted_time
+from ingest.pipeline.place import require_own_folder
 from ingest.pipeline.plan import Plan, RootScan, Work, make_plan, require_few_removals
 from ingest.pipeline.reporting import COUNTED, planned_counts, write_report
 from ingest.pipeline.roots import Roots
@@ -64,15 +65,18 @@ def ingest_paths(
     """Bring the roots named by `paths`, and no others, in line with the index at `index_path`; make it if
     need be.
 
-    A killed or interrupted run keeps what it committed, file by file; the next one does the rest. Raises
-    RootError, PruneRefusedError, IndexMismatchError, LockedError, EmbedderError, StorageError; of these only
-    the last two can come after something was changed.
+    A new index takes a folder of its own, or one named `.ragqa`. A killed or interrupted run keeps what it
+    committed, file by file; the next one does the rest. Raises RootError, PruneRefusedError,
+    IndexMismatchError, LockedError, EmbedderError, StorageError; of these only the last two can come after
+    something was changed.
     """
     tools = tools or default_tools()
     is_new = not (index_path / DATABASE).is_file()
     missing = [path for path in paths if not path.exists()]
     if is_new and missing:
         raise RootError(f"{missing[0]} cannot be ingested: there is no such file or folder.")
+    if is_new:
+        require_own_folder(index_path)
     if options.dry_run and is_new:
         with closing(connect_memory()) as connection:
             return Ingest(connection, index_path, options, progress, tools).run(paths)

@@ -83,8 +83,11 @@ def ingest(
         prune=prune,
         lock_timeout=lock_timeout,
     )
+    place = new_index_path(index)
+    if index is None and place.absolute().parent != Path.cwd():
+        say(f"The index is {place}.")
     with progress() as tick:
-        report = ingest_paths(paths, new_index_path(index), options, tick)
+        report = ingest_paths(paths, place, options, tick)
     if as_json:
         put_json(report_json(report))
     else:
