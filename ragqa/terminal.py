@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
-from ingest.index import SourceRow
+from ingest.index import IndexStats, SourceRow
 from ingest.pipeline import Report
 from ragqa.types import Answer, Citation, ContextBlock, Hit, Sentence
 
@@ -154,6 +154,20 @@ def source_line(row: SourceRow) -> str:
     state = "" if row.status == "ok" else f"  [{row.status}: {row.code}]"
     name = (row.document_id or "-" * 12)[:12]
     return f"{name}  {one_line(row.source)}  {one_line(row.title or '')}  {size}{state}"
+
+
+def stats_lines(stats: IndexStats) -> Iterator[str]:
+    """What `index stats` shows: one line a figure."""
+    yield f"index       {one_line(stats.path)}, {stats.bytes / 2**20:.1f} MiB"
+    settings = stats.settings
+    yield f"made with   embedder {settings.embedder} ({settings.dimensions} dimensions), " + (
+        f"chunking {settings.chunker_version}, schema {settings.schema_version}"
+    )
+    yield from (f"root        {one_line(root)}" for root in stats.roots)
+    yield f"sources     {stats.sources}: " + ", ".join(f"{count} {name}" for name, count in stats.statuses)
+    yield f"documents   {stats.documents}, {stats.characters} characters, {stats.chunks} chunks"
+    hint = "; every vector is compared until `ragqa index repair` rebuilds it"
+    yield f"collection  {stats.vectors}{hint if stats.vectors == 'damaged' else ''}"
 
 
 def fit_lines(report: Any) -> Iterator[str]:

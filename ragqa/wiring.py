@@ -75,6 +75,9 @@ ENGINES: Mapping[str, Callable[[EngineChoice, Embedder], Engine]] = {
 }
 """Every engine by name."""
 
+INSTANT = frozenset({"extractive"})
+"""Engines that have their whole answer at once: nobody watches it being written."""
+
 BEST = "extractive"
 """What `auto` takes: no model that ships measures above it yet (docs/quality.md)."""
 

@@ -163,6 +163,9 @@ def test_nearest_chunks_come_first_with_their_cosine(folder: Path) -> None:
         ((("source", "hr/"),), {"Leave policy"}),
         ((("source", "copy*.md"),), {"Travel"}),
         ((("title", "travel"), ("date", "2024")), {"Travel"}),
+        ((("title", "travel"), ("date", "202")), {"Travel"}),
+        ((("title", "tra"),), set()),
+        ((("title", "tra*"),), {"Travel"}),
         ((("title", "travel"), ("author", "ann")), set()),
     ],
 )

@@ -121,6 +121,23 @@ def test_ingest_takes_the_index_that_the_other_commands_take(
     assert sorted(path.name for path in tmp_path.iterdir()) == [".ragqa", "docs"]
 
 
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_a_filter_that_leaves_nothing_is_said(ragqa: Run, work: Path, command: str) -> None:
+    assert "autor=nobody" in ragqa(command, QUESTION, "--where", "autor=nobody", cwd=work).stderr
+    assert "No document" not in ragqa(command, QUESTION, "--where", "date=2024-03", cwd=work).stderr
+
+
+def test_an_answer_that_comes_at_once_is_not_streamed_unasked() -> None:
+    from ragqa.cli.asking import streamer
+    from ragqa.llm.engine import ignore_text
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+        assert streamer(None, "extractive") is ignore_text
+        assert streamer(None, "gptq") is not ignore_text
+        assert streamer(True, "extractive") is not ignore_text
+
+
 def test_exit_1_for_an_unknown_source(ragqa: Run, work: Path) -> None:
     done = ragqa("sources", "text", "no-such-file.md", cwd=work)
     assert done.returncode == 1
@@ -129,7 +146,15 @@ def test_exit_1_for_an_unknown_source(ragqa: Run, work: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("ask",), ("ask", "q", "--top-k", "0"), ("ask", "q", "--where", "nokey"), ("fly",), ("ask", " ")],
+    [
+        ("ask",),
+        ("ask", "q", "--top-k", "0"),
+        ("ask", "q", "--where", "nokey"),
+        ("ask", "q", "--engine", "none"),
+        ("fly",),
+        ("ask", " "),
+        ("search", " "),
+    ],
 )
 def test_exit_2_for_wrong_usage(ragqa: Run, work: Path, arguments: tuple[str, ...]) -> None:
     assert ragqa(*arguments, cwd=work).returncode == 2

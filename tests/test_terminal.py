@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from ingest.index import open_index
 from ragqa.answering import Answerer
 from ragqa.llm.replay import ReplayEngine
 from ragqa.settings import AnswerSettings
-from ragqa.terminal import answer_view, printable
+from ragqa.terminal import answer_view, printable, stats_lines
 from ragqa.wiring import open_retriever
 
 QUESTION = "How many days of paid leave does an employee have?"
@@ -48,6 +49,19 @@ def test_an_unsupported_sentence_is_marked_with_what_is_missing(index_path: Path
 
 def test_a_refusal_says_why(index_path: Path) -> None:
     assert "Passages were found, but none that answers." in shown(index_path, "I don't know.")
+
+
+def test_a_heading_that_is_the_title_is_shown_once(index_path: Path) -> None:
+    text = shown(index_path, "Every employee has 28 days of paid leave a year.\nSource:\nsource: leave.md")
+    assert "Annual leave · 2024" in text
+    assert "Annual leave › Annual leave" not in text
+
+
+def test_the_figures_of_an_index_are_for_people(index_path: Path) -> None:
+    with open_index(index_path) as index:
+        lines = "\n".join(stats_lines(index.stats()))
+    assert "4 ok" in lines
+    assert not any(sign in lines for sign in "{}'")
 
 
 @given(st.text())

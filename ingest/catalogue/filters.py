@@ -7,26 +7,25 @@ from ingest.types import Metadata
 Where = tuple[tuple[str, str], ...]
 """Key and value, all of which must hold. Letter case counts nowhere.
 
-`source` holds where one of the document's sources begins with the value or, with `*`, `?` or `[`, fits it
-as a glob; `title` and every other key where the document's value is equal.
+A value with `*`, `?` or `[` is a glob. Without one `source` holds where one of the document's sources begins
+with the value, `date` where the document's date does (2024, 2024-11), and every other key where it is equal.
 """
+
+
+BY_PREFIX = frozenset({"source", "date"})
 
 
 def matches(where: Where, title: str, metadata: Metadata, sources: tuple[str, ...]) -> bool:
     """Whether a document passes the filter."""
-    values = {key.casefold(): value.casefold() for key, value in metadata}
-    values["title"] = title.casefold()
+    values: dict[str, tuple[str, ...]] = {key.casefold(): (value,) for key, value in metadata}
+    values |= {"title": (title,), "source": sources}
     return all(
-        _source_fits(wanted.casefold(), sources)
-        if key.casefold() == "source"
-        else values.get(key.casefold()) == wanted.casefold()
-        for key, wanted in where
+        any(_fits(key, wanted, value.casefold()) for value in values.get(key, ()))
+        for key, wanted in ((key.casefold(), wanted.casefold()) for key, wanted in where)
     )
 
 
-def _source_fits(wanted: str, sources: tuple[str, ...]) -> bool:
+def _fits(key: str, wanted: str, value: str) -> bool:
     if any(sign in wanted for sign in "*?["):
-        return any(
-            fnmatchcase(source.casefold(), wanted) or source.casefold() == wanted for source in sources
-        )
-    return any(source.casefold().startswith(wanted) for source in sources)
+        return fnmatchcase(value, wanted) or value == wanted
+    return value.startswith(wanted) if key in BY_PREFIX else value == wanted

@@ -228,6 +228,11 @@ class Index:
             ids, matrix = ids[rows], matrix[rows]
         return nearest(ids, matrix, vector, limit)
 
+    def holds(self, where: Where) -> bool:
+        """Whether any document passes the filter."""
+        with self._lock, storage_errors(self.path):
+            return bool(self._allowed(where))
+
     def _allowed(self, where: Where) -> list[int]:
         keys = [
             key

@@ -57,8 +57,12 @@ class Asking:
     def answerer(self, index: Path | None) -> Any:
         """The context manager of an answerer with these options."""
         from ragqa.settings import AnswerSettings, RetrievalSettings
-        from ragqa.wiring import EngineChoice, open_answerer
+        from ragqa.wiring import AUTO, ENGINES, EngineChoice, open_answerer
 
+        if self.engine not in (AUTO, *ENGINES):
+            raise typer.BadParameter(
+                f"there is no {self.engine!r}, but {', '.join((AUTO, *ENGINES))}", param_hint="--engine"
+            )
         if self.on_unsupported not in ("mark", "refuse"):
             raise typer.BadParameter("mark or refuse", param_hint="--on-unsupported")
         return open_answerer(
@@ -88,6 +92,13 @@ def where_pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def warn_of_nothing(retriever: Any, where: tuple[tuple[str, str], ...]) -> None:
+    """Say that a filter leaves no document at all: a key or a value that is written another way."""
+    if where and not retriever.index.holds(where):
+        wanted = " and ".join(f"{key}={value}" for key, value in where)
+        say(f"No document has {wanted}. `ragqa sources list --json` shows what each has.")
+
+
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
     index: IndexOption = None,
@@ -111,7 +122,7 @@ def ask(
         bool | None,
         typer.Option(
             "--stream/--no-stream",
-            help="Show the raw text on stderr as it is written. [default: on a terminal]",
+            help="Show the raw text on stderr as it is written. [default: on a terminal, if a model writes]",
             show_default=False,
         ),
     ] = None,
@@ -121,6 +132,8 @@ def ask(
     """Answer one question, every sentence cited and checked."""
     if not question.strip():
         raise typer.BadParameter("is empty", param_hint="QUESTION")
+    from ragqa.llm.engine import ignore_text
+
     asking = Asking(
         engine,
         model,
@@ -135,8 +148,13 @@ def ask(
         allow_unproven_length,
         device_map,
     )
+    pairs = where_pairs(where)
     with asking.answerer(index) as answerer:
-        answer = answerer.ask(question, where_pairs(where), on_text=streamer(stream))
+        warn_of_nothing(answerer.retriever, pairs)
+        on_text = streamer(stream, answerer.engine.name)
+        answer = answerer.ask(question, pairs, on_text=on_text)
+    if on_text is not ignore_text and answer.generation:
+        say("\n")  # an empty line between the raw text and the answer
     if show_prompt and answer.prompt:
         say(answer.prompt.text)
     if as_json:
@@ -151,14 +169,20 @@ def ask(
         raise typer.Exit(REFUSED)
 
 
-def streamer(wanted: bool | None) -> Any:
-    """What shows raw text as it is written: on stderr, since it is not checked yet."""
+def streamer(wanted: bool | None, engine: str) -> Any:
+    """What shows raw text as it is written: on stderr, since it is not checked yet.
+
+    Unasked only on a terminal, and for engines that take their time.
+    """
     import sys
 
     from ragqa.llm.engine import ignore_text
     from ragqa.terminal import printable
+    from ragqa.wiring import INSTANT
 
-    if sys.stderr is None or not (sys.stderr.isatty() if wanted is None else wanted):
+    if wanted is None:
+        wanted = sys.stderr is not None and sys.stderr.isatty() and engine not in INSTANT
+    if not wanted or sys.stderr is None:
         return ignore_text
 
     def write(piece: str) -> None:
@@ -228,6 +252,7 @@ def batch(
         device_map,
     )
     with asking.answerer(index) as answerer, progress() as tick:
+        warn_of_nothing(answerer.retriever, pairs)
 
         def ask_one(question: str) -> Any:
             return answerer.ask(question, pairs)
@@ -265,8 +290,12 @@ def search(
     """Show what retrieval finds, without an answer."""
     from ragqa.wiring import open_retriever
 
+    if not query.strip():
+        raise typer.BadParameter("is empty", param_hint="QUERY")
+    pairs = where_pairs(where)
     with open_retriever(index) as retriever:
-        hits = retriever.search(query, top_k, where_pairs(where))
+        warn_of_nothing(retriever, pairs)
+        hits = retriever.search(query, top_k, pairs)
     for rank, hit in enumerate(hits, start=1):
         if as_json:
             from ragqa.contract import hit_json

@@ -143,14 +143,15 @@ def stats(index: IndexOption = None, as_json: JsonOption = False) -> None:
     """Counts, sizes, versions and the state of what is derived."""
     from ingest.index import open_index
     from ragqa.contract import stats_json
+    from ragqa.terminal import stats_lines
     from ragqa.wiring import index_path
 
     with open_index(index_path(index)) as opened:
-        facts = stats_json(opened.stats())
+        facts = opened.stats()
     if as_json:
-        put_json(facts)
-        return
-    put("".join(f"{key}: {value}\n" for key, value in facts.items() if key != "schema_version"))
+        put_json(stats_json(facts))
+    else:
+        put("".join(f"{line}\n" for line in stats_lines(facts)))
 
 
 @index.command("check")
