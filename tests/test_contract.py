@@ -94,7 +94,9 @@ def test_index_commands_fit_their_schemas(ragqa: Run, work: Path, command: str, 
 
 
 def test_doctor_fits_its_schema(ragqa: Run, work: Path) -> None:
-    fits("doctor", ragqa("doctor", "--json", cwd=work).stdout)
+    (report,) = fits("doctor", ragqa("doctor", "--json", cwd=work).stdout)
+    seed = next(finding for finding in report["findings"] if finding["name"] == "airoboros-33b-16k")
+    assert "non-commercial research only" in seed["detail"]
 
 
 def test_batch_lines_fit_their_schema(ragqa: Run, work: Path, tmp_path: Path) -> None:

@@ -25,4 +25,4 @@ def doctor(index: IndexOption = None, as_json: JsonOption = False) -> None:
         return
     signs = {"ok": "ok", "missing": "--", "note": "  "}
     for finding in findings:
-        put(f"{signs[finding.state]}  {finding.topic:<8} {finding.name:<14} {finding.detail}\n")
+        put(f"{signs[finding.state]}  {finding.topic:<8} {finding.name:<18} {finding.detail}\n")

@@ -30,18 +30,14 @@ from ragqa.gptq.model import LoadOptions, scaled_config
 from ragqa.gptq.rope import window_of
 from ragqa.gptq.source import portable_config
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
+from ragqa.llm.environment import VARIABLE, auto_gptq_python
 from ragqa.types import Generation, Prompt
 
 WORKER = Path(__file__).with_name("auto_gptq_worker.py")
-ENVIRONMENT = Path(__file__).parents[2] / ".venv-auto-gptq"
-VARIABLE = "RAGQA_AUTO_GPTQ_PYTHON"
-"""Names the Python of an environment that lies elsewhere."""
-
 
 def worker_python() -> Path:
     """The Python that has auto-gptq. Raises EngineUnavailableError naming the command that builds it."""
-    named = os.environ.get(VARIABLE)
-    python = Path(named) if named else ENVIRONMENT / "bin" / "python"
+    python = auto_gptq_python()
     if not python.is_file():
         raise EngineUnavailableError(
             f"The engine auto-gptq runs in an environment of its own, and {python} is not there. "
