@@ -15,8 +15,8 @@ from ragqa.gptq.smollm2 import cached_gguf
 from ragqa.gptq.source import portable_config
 from ragqa.gptq.standin import llama_config, make_random_llama, make_stand_in
 from ragqa.llm.auto_gptq import AutoGptqEngine, RemoteDecoder, Wording, Worker, worker_python
-from ragqa.llm.environment import VARIABLE
 from ragqa.llm.engine import GenerationOptions
+from ragqa.llm.environment import VARIABLE
 from ragqa.types import Prompt
 
 TOLERANCE = 1e-3
