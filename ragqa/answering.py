@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 from ingest.index import Where
 from ragqa.citations import check, parse_reply
+from ragqa.errors import PromptTooLongError
 from ragqa.llm.engine import Engine, GenerationOptions, OnText, ignore_text
 from ragqa.prompt import pack_prompt
 from ragqa.retriever import Retriever
@@ -23,8 +24,13 @@ class Answerer:
     def ask(self, question: str, where: Where = (), on_text: OnText = ignore_text) -> Answer:
         """The checked answer, or a refusal that says why. `on_text` gets raw text as it is written.
 
-        Raises PromptTooLongError where the question alone does not fit, and whatever the engine raises.
+        Raises PromptTooLongError where question or answer alone do not fit, and whatever the engine raises.
         """
+        if self.settings.max_answer_tokens >= self.engine.window:
+            raise PromptTooLongError(
+                f"An answer of up to {self.settings.max_answer_tokens} tokens leaves the question nothing of "
+                f"the window of {self.engine.window}. Allow the answer fewer tokens."
+            )
         began = time.perf_counter()
         found = self.retriever.retrieve(question, where)
         retrieved = time.perf_counter()

@@ -156,10 +156,17 @@ def test_exit_1_for_an_unknown_source(ragqa: Run, work: Path) -> None:
         ("fly",),
         ("ask", " "),
         ("search", " "),
+        ("eval", "any", "--html", "no/such/folder.html"),
     ],
 )
 def test_exit_2_for_wrong_usage(ragqa: Run, work: Path, arguments: tuple[str, ...]) -> None:
     assert ragqa(*arguments, cwd=work).returncode == 2
+
+
+def test_an_answer_longer_than_the_window_is_refused_in_words(ragqa: Run, work: Path) -> None:
+    done = ragqa("ask", QUESTION, "--max-answer-tokens", "100000", cwd=work)
+    assert done.returncode == 1
+    assert "fewer tokens" in done.stderr
 
 
 def test_exit_4_for_a_refusal_only_when_asked_for(ragqa: Run, work: Path) -> None:

@@ -130,3 +130,11 @@ def test_an_index_without_tables_was_never_finished(tmp_path: Path) -> None:
         (tmp_path / "catalogue.sqlite").write_bytes(b"")
         with pytest.raises(NoIndexError, match="never finished"):
             work(tmp_path)
+
+
+def test_a_sound_read_only_index_has_no_problem(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions do not bind root, so what the system says of them is what is changed."""
+    before = {path: path.stat().st_mtime_ns for path in (index / "chroma").rglob("*")}
+    monkeypatch.setattr("os.access", lambda *_arguments, **_options: False)
+    assert check_index(index) == ()
+    assert {path: path.stat().st_mtime_ns for path in (index / "chroma").rglob("*")} == before

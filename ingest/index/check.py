@@ -1,10 +1,14 @@
 """Comparing all that is stored with itself and with what is derived. Changes nothing."""
 
 import hashlib
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -13,7 +17,7 @@ from ingest.catalogue.schema import DATABASE, TOKENIZER, connect_reader, storage
 from ingest.errors import NoIndexError
 from ingest.index.derived import VECTORS_FOLDER
 from ingest.index.mismatch import require_schema
-from ingest.vectors import Neighbours, VectorsError, find_generation
+from ingest.vectors import Generation, Neighbours, VectorsError, find_generation
 
 UNIT_TOLERANCE = 1e-3
 SAMPLES = 50
@@ -125,6 +129,20 @@ def _fulltext_problems(connection: sqlite3.Connection) -> Iterator[str]:
         yield "The full text does not match the chunks: run ragqa index repair."
 
 
+@contextmanager
+def _writable(generation: Generation) -> Iterator[Generation]:
+    """The generation, or where its files are read-only, a copy for a while: Chroma writes even to read."""
+    if all(os.access(path, os.W_OK) for path in (generation.folder, *generation.folder.rglob("*"))):
+        yield generation
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / generation.folder.name
+        shutil.copytree(generation.folder, copy, copy_function=shutil.copyfile)
+        for path in (copy, *copy.rglob("*")):
+            path.chmod(0o700)
+        yield replace(generation, folder=copy)
+
+
 def _generation_problems(connection: sqlite3.Connection, folder: Path, name: str) -> list[str]:
     count = connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
     if not name:
@@ -141,10 +159,11 @@ def _generation_problems(connection: sqlite3.Connection, folder: Path, name: str
     ]
     samples = read_vectors(connection, ids[:: max(1, len(ids) // SAMPLES)])
     try:
-        neighbours = Neighbours(generation)
-        lost = neighbours.lost(list(samples.items()))
-        neighbours.close()
-    except VectorsError as error:
+        with _writable(generation) as opened:
+            neighbours = Neighbours(opened)
+            lost = neighbours.lost(list(samples.items()))
+            neighbours.close()
+    except (VectorsError, OSError) as error:
         return [f"The vector collection {folder / name} cannot be read ({error}): run ragqa index repair."]
     return (
         [

@@ -69,7 +69,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure retrieval, answers and refusals on a question set."""
-    from ragqa.errors import CheckFailedError
+    from ragqa.errors import CheckFailedError, OutputError
     from ragqa.evaluation.page import html_page
     from ragqa.evaluation.report import compare, comparison_table, is_regression, report_json, table
     from ragqa.evaluation.suite import EvalOptions, measure_set, read_baseline
@@ -78,6 +78,8 @@ def evaluate(
 
     if part not in ("all", "even", "odd"):
         raise typer.BadParameter("all, even or odd", param_hint="--part")
+    if page and not page.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {page.parent}", param_hint="--html")
     options = EvalOptions(
         engine=EngineChoice(engine, model) if engine else None,
         retrieval=RetrievalSettings(top_k=top_k),
@@ -92,7 +94,10 @@ def evaluate(
     comparisons = compare(report, earlier) if earlier else []
     put_json(report_json(report)) if as_json else put(table(report) + "\n")
     if page:
-        page.write_text(html_page(report, comparisons), encoding="utf-8")
+        try:
+            page.write_text(html_page(report, comparisons), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{page} cannot be written: {error.strerror}. Name another --html.") from error
         say(f"Wrote {page}.")
     if comparisons:
         say(comparison_table(comparisons))
