@@ -218,11 +218,16 @@ def test_exit_11_while_another_process_writes(ragqa: Run, papers: Path, index_pa
         holder.wait()
 
 
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_exit_130_when_interrupted_and_the_run_continues(work: Path, tmp_path: Path, ragqa: Run) -> None:
     questions, output = tmp_path / "questions.txt", tmp_path / "answers.jsonl"
     questions.write_text("\n".join(f"{QUESTION} ({n})" for n in range(400)))
     command = [sys.executable, "-m", "ragqa", "batch", questions, "--output", output]
-    running = subprocess.Popen(command, cwd=work, stderr=subprocess.DEVNULL)
+    # A test run in the background inherits an ignored SIGINT.
+    running = subprocess.Popen(command, cwd=work, stderr=subprocess.DEVNULL, preexec_fn=heed_interrupts)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (output.exists() and output.read_bytes().count(b"\n") >= 3):
         time.sleep(0.02)

@@ -67,6 +67,8 @@ def test_an_interrupt_that_falls_into_an_import_still_exits_130(tmp_path: Path) 
     """Compiled modules turn the interrupt into an ImportError."""
     program = (
         "import os, signal, ragqa.cli\n"
+        # A test run in the background inherits an ignored SIGINT.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def broken():\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
