@@ -19,9 +19,9 @@ run() {
 }
 
 run ingest "$here/documents"
-run ask "What broke on the buoy that drifted away in September 2024?"
+run ask "How many days of annual leave do full-time staff have?"
 run ask "How long must the guardian take to acknowledge a report?"
-run ask "What does Merrow pay its apprentices?"
+run ask "What do apprentices earn?"
 run batch "$here/demo-questions.txt" --output "$out/answers.jsonl" --csv "$out/answers.csv"
 printf '\n$ head -n 2 %s\n' "$out/answers.csv"
 head -n 2 "$out/answers.csv"
