@@ -109,3 +109,15 @@ def test_a_hundred_thousand_characters_of_anything_take_linear_time(piece: str) 
     """Quadratic work on these took minutes; the suite's own time limit is the judge."""
     text = piece * (100_000 // len(piece))
     assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("The eight public holidays. Part-time staff have the same.", 2),
+        ("It was cold. Ten men came. He met Bond. She left.", 4),
+        ("Prof. Smith and Capt. Jones spoke. Then Messrs. Low and High did.", 2),
+    ],
+)
+def test_a_plain_word_is_no_abbreviation(text: str, parts: int) -> None:
+    assert len(sentence_spans(text)) == parts

@@ -92,7 +92,9 @@ def _key(key: str) -> str:
     word = defuse(word).strip("_.-")
     # Front matter may well have a line "User: …", and this colon is ours. In small letters and not at the
     # start of the line it is no role.
-    return word if defuse(f"{word}: ") == f"{word}: " else f"document_{word.lower()}"
+    if defuse(f"{word}: ") == f"{word}: ":
+        return word
+    return f"document_{word.lower()}"[:_MAX_KEY].strip("_.-")
 
 
 def _after(text: str, expected: str, position: int) -> int:
