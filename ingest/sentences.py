@@ -46,7 +46,7 @@ _ABBREVIATIONS = frozenset(
     pubs quar ques recd repl repr reps rept resp retd revd sched secs sect sects secy sept seqq sergt
     signor soci spec specs stat stats supp suppl supt surg syst tech techn temp tenn thes thurs topog
     torr trad trans transl treas tues ukas univ unpub vers vice viol viron vols wash weds wisc zool
-    """.split()
+    """.split()  # noqa: SIM905  # a list of quoted words could not be read
 )
 _SPACED_QUOTE = re.compile(r"([.!?] \")\s*\Z")
 
