@@ -61,8 +61,10 @@ def measure_curves(
     curves = []
     for name, factor in named:
 
-        def told(done: int, total: int, name: str = name) -> None:
-            tick(name, done, total)
+        shown = name if factor is None else f"{name}@{factor:g}"
+
+        def told(done: int, total: int, shown: str = shown) -> None:
+            tick(shown, done, total)
 
         path = weights_of(name)
         ids = load_tokenizer(path)(content)["input_ids"][: max(lengths)]
