@@ -58,7 +58,7 @@ def load_embedder(name: str = DEFAULT_EMBEDDER) -> Embedder:
     if name == DEFAULT_EMBEDDER:
         return MiniLM()
     if ":" in name:
-        return LangChainEmbedder(name)
+        return LangChainEmbedder(name, langchain_model(name))
     raise EmbedderError(
         f"No embedder is called {name!r}. Use {DEFAULT_EMBEDDER!r} or provider:model, "
         "for example openai:text-embedding-3-small."
@@ -115,33 +115,41 @@ class MiniLM:
         return unit(total / mask.sum(axis=1, keepdims=True))
 
 
+def langchain_model(name: str) -> Any:
+    """The LangChain embedding model of that `provider:model`. Raises EmbedderError where it does not start."""
+    from langchain.embeddings import init_embeddings
+
+    try:
+        return init_embeddings(name)
+    except Exception as error:
+        raise EmbedderError(
+            f"The embedder {name} does not start: {error}. Its LangChain package (langchain-PROVIDER) must be "
+            "installed and its key or server in place."
+        ) from error
+
+
 class LangChainEmbedder:
-    """Any LangChain embedding model, named `provider:model`."""
+    """Any LangChain embedding model, under the name it is stored by."""
 
-    def __init__(self, name: str) -> None:
-        from langchain.embeddings import init_embeddings
-
+    def __init__(self, name: str, model: Any) -> None:
         self.name = name
-        try:
-            self._model: Any = init_embeddings(name)
-            self.dimensions = len(self._model.embed_query("dimensions"))
-        except Exception as error:
-            raise EmbedderError(
-                f"The embedder {name} does not start: {error}. Its LangChain package "
-                "(langchain-PROVIDER) must be installed and its key or server in place."
-            ) from error
+        self._model = model
+        self.dimensions = len(self._rows(["dimensions"])[0])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit rows, shape (len(texts), dimensions)."""
         if not texts:
             return np.zeros((0, self.dimensions), np.float32)
+        return unit(np.asarray(self._rows(texts), np.float32))
+
+    def _rows(self, texts: Sequence[str]) -> list[list[float]]:
         try:
-            rows = self._model.embed_documents(list(texts))
+            rows: list[list[float]] = self._model.embed_documents(list(texts))
         except Exception as error:
             raise EmbedderError(
                 f"The embedder {self.name} failed: {error}. What was ingested before stays."
             ) from error
-        return unit(np.asarray(rows, np.float32))
+        return rows
 
 
 def weights_path() -> Path:

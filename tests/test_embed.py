@@ -4,9 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from ingest import embed
-from ingest.embed import MiniLM, batches_by_length, embedding_text, load_embedder, verify_sha256
+from ingest.embed import (
+    LangChainEmbedder,
+    MiniLM,
+    batches_by_length,
+    embedding_text,
+    load_embedder,
+    verify_sha256,
+)
 from ingest.errors import EmbedderError
 from ingest.types import Chunk
 
@@ -55,6 +63,24 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
 def test_a_missing_langchain_provider_is_named() -> None:
     with pytest.raises(EmbedderError, match="openai:text-embedding-3-small"):
         load_embedder("openai:text-embedding-3-small")
+
+
+def test_any_langchain_model_gives_unit_rows() -> None:
+    embedder = LangChainEmbedder("fake:8", DeterministicFakeEmbedding(size=8))
+    vectors = embedder.embed(["one", "two", "one"])
+    assert (embedder.dimensions, vectors.shape) == (8, (3, 8))
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert np.array_equal(vectors[0], vectors[2])
+    assert embedder.embed([]).shape == (0, 8)
+
+
+def test_a_langchain_model_that_fails_is_an_error_for_people() -> None:
+    class Broken(DeterministicFakeEmbedding):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            raise ConnectionError("no route")
+
+    with pytest.raises(EmbedderError, match="no route"):
+        LangChainEmbedder("fake:8", Broken(size=8))
 
 
 def test_the_embedded_text_holds_what_the_chunk_lacks() -> None:
