@@ -116,15 +116,15 @@ class MiniLM:
 
 
 def langchain_model(name: str) -> Any:
-    """The LangChain embedding model of that `provider:model`. Raises EmbedderError where it does not start."""
+    """The LangChain embedding model of that `provider:model`. Raises EmbedderError if it does not start."""
     from langchain.embeddings import init_embeddings
 
     try:
         return init_embeddings(name)
     except Exception as error:
         raise EmbedderError(
-            f"The embedder {name} does not start: {error}. Its LangChain package (langchain-PROVIDER) must be "
-            "installed and its key or server in place."
+            f"The embedder {name} does not start: {error}. Its LangChain package (langchain-PROVIDER) must "
+            "be installed and its key or server in place."
         ) from error
 
 

@@ -77,7 +77,7 @@ def test_any_langchain_model_gives_unit_rows() -> None:
 def test_a_langchain_model_that_fails_is_an_error_for_people() -> None:
     class Broken(DeterministicFakeEmbedding):
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
-            raise ConnectionError("no route")
+            raise ConnectionError(f"no route for {len(texts)} texts")
 
     with pytest.raises(EmbedderError, match="no route"):
         LangChainEmbedder("fake:8", Broken(size=8))
