@@ -31,7 +31,9 @@ def ingest(
     index: IndexOption = None,
     include: Annotated[
         list[str] | None,
-        typer.Option("--include", metavar="GLOB", help="Only these files.", show_default=False),
+        typer.Option(
+            "--include", metavar="GLOB", help="Only these files; others leave the index.", show_default=False
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
