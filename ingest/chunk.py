@@ -45,6 +45,10 @@ class Draft:
         self.tokens += unit.tokens
 
     @property
+    def page(self) -> int | None:
+        return self.units[-1].element.page if self.units else None
+
+    @property
     def only_headings(self) -> bool:
         return all(unit.element.kind == "heading" for unit in self.units)
 
@@ -54,7 +58,9 @@ def chunk_document(document: Document) -> tuple[Chunk, ...]:
     drafts: list[Draft] = []
     draft = Draft()
     for unit in units(document):
-        if draft.units and begins_chunk(draft, unit):
+        # Without lines nothing but its chunk tells which page (slide) a quote stands on.
+        turned = not document.lines and draft.page != unit.element.page
+        if draft.units and (turned or begins_chunk(draft, unit)):
             drafts.append(draft)
             draft = Draft()
         draft.add(unit)

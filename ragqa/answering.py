@@ -114,8 +114,15 @@ class Answerer:
     def _placed(self, citation: Citation, prompt: Prompt) -> Citation:
         """The citation with the pages its own words stand on, where the document has lines."""
         block = next(block for block in prompt.blocks if block.key == citation.block_key)
-        boxes = self.retriever.index.boxes(block.document_id, citation.start, citation.end)
-        pages = [line.page for line in boxes]
+        index = self.retriever.index
+        pages = [line.page for line in index.boxes(block.document_id, citation.start, citation.end)]
+        if not pages and block.page is not None:
+            inside = (
+                chunk
+                for chunk in index.document_chunks(block.document_id)
+                if chunk.start < citation.end and chunk.end > citation.start
+            )
+            pages = [page for chunk in inside for page in (chunk.page, chunk.page_end) if page is not None]
         return replace(
             citation, page=min(pages, default=block.page), page_end=max(pages, default=block.page_end)
         )

@@ -1,12 +1,13 @@
 """Chunks are exact spans: whole sentences and rows, one section, with heading trail and table header."""
 
 import hashlib
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.chunk import MAX_TOKENS, chunk_document, count_tokens
-from ingest.types import Document, Element
+from ingest.types import Document, Element, Line
 
 
 def document(*pieces: tuple[str, str, int]) -> Document:
@@ -72,8 +73,9 @@ def test_a_table_header_ends_with_its_table() -> None:
 
 def test_pages_are_those_of_the_elements_inside() -> None:
     made = document(("paragraph", "On page three.", 3), ("paragraph", "On page four.", 4))
-    (chunk,) = chunk_document(made)
-    assert (chunk.page, chunk.page_end) == (3, 4)
+    assert [(chunk.page, chunk.page_end) for chunk in chunk_document(made)] == [(3, 3), (4, 4)]
+    lined = replace(made, lines=(Line(0, 3, 3, 0, 0, 1, 1),))
+    assert [(chunk.page, chunk.page_end) for chunk in chunk_document(lined)] == [(3, 4)]
 
 
 def test_a_text_without_a_full_stop_or_space_is_still_divided() -> None:
