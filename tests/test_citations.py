@@ -365,4 +365,5 @@ def test_the_lines_of_a_packed_block_claim_this_block_alone(
 )
 def test_long_replies_of_one_thing_end(piece: str) -> None:
     """Replies are at most some thousand tokens; quadratic patterns would still hang a batch."""
-    judged(piece * (20_000 // len(piece)))
+    sentences, citations = judged(piece * (20_000 // len(piece)))
+    assert all(number <= len(citations) for sentence in sentences for number in sentence.citations)
