@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ingest.catalogue.locking import writer_lock
 from ingest.errors import LockedError
 from ingest.index import check_index, open_index
 from tests.index_support import dump, ingest
@@ -121,22 +122,17 @@ def test_a_first_ingest_killed_at_once_is_begun_anew(
         assert dump(work / ".ragqa") == expected
 
 
-def test_of_two_ingests_at_once_one_is_told_to_wait(
+def test_of_two_ingests_at_once_one_waits_for_the_other(
     template: tuple[Path, Any, float], tmp_path: Path
 ) -> None:
     place, expected, _ = template
     shutil.copytree(place, tmp_path / "work")
     docs, index = tmp_path / "work" / "docs", tmp_path / "work" / ".ragqa"
-    child = start(docs, index)
-    locked = 0
-    while child.poll() is None:
-        try:
+    with writer_lock(index, 0):
+        children = [start(docs, index) for _ in range(2)]
+        with pytest.raises(LockedError):
             ingest(docs, index=index, prune=True, lock_timeout=0)
-        except LockedError:
-            locked += 1
-        time.sleep(0.005)
-    assert child.returncode == 0
-    assert locked
+    assert [child.wait() for child in children] == [0, 0]
     assert check_index(index) == ()
     assert dump(index) == expected
 
