@@ -144,7 +144,7 @@ def measure_of(name: str) -> tuple[str, Callable[[Sequence[str], Sequence[str]],
 
 def run(name: str, bench: Bench) -> None:
     label, measure = measure_of(name)
-    halves = np.array([half_of(one.id) == "even" for one in bench.questions])
+    halves = np.array([half_of(one) == "even" for one in bench.questions])
     print(f"\n| {name}: {label} | even | odd | all, n = {len(halves)} |\n|---|---|---|---|")
     for idea in IDEAS:
         values = np.array(bench.values(idea, measure))

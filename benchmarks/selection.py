@@ -252,7 +252,7 @@ def confidence_rows(cases: list[Case], ranking) -> np.ndarray:
 def is_fitted_on(case: Case) -> bool:
     if case.set_name == "sample":
         return sample_split(case.question.id) == "tune"
-    return case.set_name not in DEVELOPMENT or half_of(case.question.id) == "even"
+    return case.set_name not in DEVELOPMENT or half_of(case.question) == "even"
 
 
 def fit(cases: list[Case]) -> dict:

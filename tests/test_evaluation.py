@@ -88,6 +88,26 @@ def test_the_halves_of_a_set_are_fixed_and_apart(folder: Path) -> None:
     assert even == questions_of(questions, "even")
 
 
+def test_questions_of_one_article_fall_into_one_half(tmp_path: Path) -> None:
+    """Answerable or not, whichever of its paragraphs they were asked of: else a half would know the other."""
+    documents = [{"id": f"p{n}", "title": f"Article {n // 5}", "text": f"Text {n}."} for n in range(50)]
+    questions: list[dict[str, object]] = [
+        {"id": f"a{n}", "question": "?", "answers": ["x"], "gold_doc_ids": [f"p{n}"]} for n in range(50)
+    ] + [
+        {"id": f"u{n}", "question": "?", "answerable": False, "meta": {"nearest_doc": f"p{n}"}}
+        for n in range(50)
+    ]
+    for name, records in (("documents", documents), ("questions", questions)):
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    questions_read = read_set(tmp_path).questions
+    halves = [{one.subject for one in questions_of(questions_read, part)} for part in ("even", "odd")]
+    assert halves[0]
+    assert halves[1]
+    assert not halves[0] & halves[1]
+    assert halves[0] | halves[1] == {f"Article {n}" for n in range(10)}
+
+
 def test_a_limit_draws_questions_from_all_over_the_set_and_keeps_their_order() -> None:
     questions = tuple(Question(f"q{n:03}", "?", (), (), (), answerable=True) for n in range(200))
     some = drawn(questions, 20)

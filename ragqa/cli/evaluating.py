@@ -46,7 +46,7 @@ def evaluate(
     top_k: TopKOption = 24,
     strict: StrictOption = False,
     part: Annotated[
-        str, typer.Option("--part", metavar="all|even|odd", help="Half of the questions, by their ids.")
+        str, typer.Option("--part", metavar="all|even|odd", help="Half of the questions, by document.")
     ] = "all",
     limit: Annotated[
         int | None,

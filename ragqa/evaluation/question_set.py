@@ -2,7 +2,8 @@
 
     documents.jsonl   {"id", "title", "text", "meta": {…}}
     questions.jsonl   {"id", "question", "answers": […], "gold_doc_ids": […], "answerable": true,
-                       "evidence": [{"doc_id", "quotes": […], "start"?, "end"?, "pdf"?, "page0"?}]}
+                       "evidence": [{"doc_id", "quotes": […], "start"?, "end"?, "pdf"?, "page0"?}],
+                       "meta": {"nearest_doc": an unanswerable question's document of the same subject}}
 
 Only `id` and `question` are needed. Without `answerable` a question with answers or gold documents is
 answerable. A folder may hold `pdfs/` in place of its texts: then `doc_id` (or `pdf`) is a file name there,
@@ -44,7 +45,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with what is known about its answer."""
+    """A question with what is known about its answer.
+
+    Questions of one `subject`, the title of the document they were asked of, fall into the same half.
+    """
 
     id: str
     text: str
@@ -52,6 +56,7 @@ class Question:
     gold: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     answerable: bool
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +78,20 @@ def read_set(folder: Path) -> QuestionSet:
         kept = tuple(one for one in questions if all(part.document in held for part in one.evidence))
         return QuestionSet(folder.name, kept, (), pdfs)
     documents = tuple(document_of(record) for record in records(folder / "documents.jsonl", ("id", "text")))
-    texts = {document.id: document.text for document in documents}
-    return QuestionSet(folder.name, tuple(placed(one, texts) for one in questions), documents, None)
+    known = {document.id: document for document in documents}
+    return QuestionSet(folder.name, tuple(placed(one, known) for one in questions), documents, None)
 
 
-def placed(question: Question, texts: Mapping[str, str]) -> Question:
-    """The question with its evidence's starts counted without white space."""
+def placed(question: Question, known: Mapping[str, SetDocument]) -> Question:
+    """The question with its evidence's starts counted without white space, and its subject's title."""
     evidence = tuple(
-        part if part.start is None else replace(part, start=solid(texts.get(part.document, ""), part.start))
+        replace(part, start=solid(known[part.document].text, part.start))
+        if part.start is not None and part.document in known
+        else part
         for part in question.evidence
     )
-    return replace(question, evidence=evidence)
+    asked = known.get(question.subject)
+    return replace(question, evidence=evidence, subject=(asked and asked.title) or question.subject)
 
 
 def solid(text: str, end: int) -> int:
@@ -139,7 +147,10 @@ def question_of(record: Mapping[str, Any]) -> Question:
     if any(part.page is not None for part in evidence):
         gold = tuple(dict.fromkeys(page_id(part.document, part.page) for part in evidence))
     answerable = bool(record.get("answerable", bool(answers or gold)))
-    return Question(record["id"], record["question"], answers, gold, evidence, answerable)
+    meta = record.get("meta")
+    nearest = meta.get("nearest_doc") if isinstance(meta, dict) else None
+    subject = gold[0] if gold else str(nearest or "")
+    return Question(record["id"], record["question"], answers, gold, evidence, answerable, subject)
 
 
 def evidence_of(part: Mapping[str, Any]) -> Evidence:

@@ -34,7 +34,7 @@ def silent(_stage: str, _done: int, _total: int | None) -> None:
 class EvalOptions:
     """What is measured. `engine` None measures retrieval alone; `part` is `all`, or the `even` or `odd` half.
 
-    Halves are by question id (`questions_of`), the same in every run: choose on one, report on the other.
+    Halves are by subject (`questions_of`), the same in every run: choose on one, report on the other.
     """
 
     engine: EngineChoice | None = None
@@ -145,10 +145,14 @@ def read_baseline(path: Path) -> Mapping[str, Any]:
 
 
 def questions_of(questions: tuple[Question, ...], part: str) -> tuple[Question, ...]:
-    """All questions, or the half that `part` (`even` or `odd`) names by the CRC-32 of their ids."""
+    """All questions, or the half that `part` (`even` or `odd`) names.
+
+    A question's half follows from the title of the document it was asked of (the document's id where it has
+    none, the question's own where no document is known), so that no article is in both.
+    """
     if part == "all":
         return questions
-    return tuple(one for one in questions if half_of(one.id) == part)
+    return tuple(one for one in questions if half_of(one) == part)
 
 
 def drawn(questions: tuple[Question, ...], limit: int | None) -> tuple[Question, ...]:
@@ -160,6 +164,6 @@ def drawn(questions: tuple[Question, ...], limit: int | None) -> tuple[Question,
     return tuple(one for one in questions if one.id in names)
 
 
-def half_of(question_id: str) -> str:
-    """`even` or `odd`."""
-    return ("even", "odd")[crc32(question_id.encode("utf-8", "replace")) % 2]
+def half_of(question: Question) -> str:
+    """`even` or `odd`, by the CRC-32 of the question's subject."""
+    return ("even", "odd")[crc32((question.subject or question.id).encode("utf-8", "replace")) % 2]
