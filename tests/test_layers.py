@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent.parent
 ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.__main__",),
     ("ragqa.cli",),
+    ("ragqa.cli.searching",),
     ("ragqa.cli.output", "ragqa.cli.options"),
     ("ragqa.doctor",),
     ("ragqa.evaluation",),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> No
 def test_help_imports_nothing_heavy() -> None:
     program = """
 import sys
+import tomllib
 sys.argv = ["ragqa", "--help"]
 try:
     import ragqa.cli
@@ -47,6 +49,12 @@ except SystemExit:
     loaded = {name.split(".")[0] for name in done.stderr.split()}
     assert "Cited answers" in done.stdout
     assert not loaded & HEAVY
+
+
+def test_the_program_tells_the_version_of_the_package() -> None:
+    done = subprocess.run([sys.executable, "-m", "ragqa", "--version"], capture_output=True, text=True)
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert (done.returncode, done.stdout) == (0, f"ragqa {declared}\n")
 
 
 def test_every_command_is_documented_as_it_stands() -> None:

@@ -6,12 +6,13 @@ stdout carries data, stderr progress and warnings. The exit codes are the contra
 import signal
 import sys
 from types import FrameType
+from typing import Annotated
 
 import typer
 
 from ingest.errors import IndexMismatchError, IngestError, LockedError, NoIndexError, RootError
-from ragqa.cli import asking, doctoring, evaluating, indexing, modelling
-from ragqa.cli.output import say
+from ragqa.cli import asking, doctoring, evaluating, indexing, modelling, searching
+from ragqa.cli.output import put, say
 from ragqa.errors import CheckFailedError, RagqaError, RunMismatchError
 
 EXIT_CODES: dict[type[Exception], int] = {
@@ -28,13 +29,32 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="ragqa",
-    help="Cited answers from your own documents, on your own machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (indexing, asking, modelling, evaluating, doctoring):
+
+
+def tell_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        put(f"ragqa {version('ragqa')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=tell_version)
+    ] = False,
+) -> None:
+    """Cited answers from your own documents, on your own machine."""
+
+
+for module in (indexing, asking, searching, modelling, evaluating, doctoring):
     module.add_commands(app)
 
 

@@ -1,4 +1,4 @@
-"""`ask`, `batch` and `search`."""
+"""`ask` and `batch`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from ragqa.cli.options import (
     WhereOption,
 )
 from ragqa.cli.output import progress, put, put_json, say, show
+from ragqa.cli.searching import warn_of_nothing, where_pairs
 
 REFUSED = 4
 PART_FAILED = 3
@@ -34,7 +35,6 @@ def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this file on the program."""
     app.command()(ask)
     app.command()(batch)
-    app.command()(search)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +79,6 @@ class Asking:
                 on_unsupported="refuse" if self.on_unsupported == "refuse" else "mark",
             ),
         )
-
-
-def where_pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
-    """KEY=VALUE pairs. Raises a usage error for anything else."""
-    pairs = []
-    for item in given or ():
-        key, equals, value = item.partition("=")
-        if not (key and equals):
-            raise typer.BadParameter(f"{item!r} is not KEY=VALUE", param_hint="--where")
-        pairs.append((key, value))
-    return tuple(pairs)
-
-
-def warn_of_nothing(retriever: Any, where: tuple[tuple[str, str], ...]) -> None:
-    """Say that a filter leaves no document at all: a key or a value that is written another way."""
-    if where and not retriever.index.holds(where):
-        wanted = " and ".join(f"{key}={value}" for key, value in where)
-        say(f"No document has {wanted}. `ragqa sources list --json` shows what each has.")
 
 
 def ask(
@@ -276,34 +258,3 @@ def batch(
         raise typer.Exit(PART_FAILED)
     if fail_on_refusal and (summary.refused or summary.refused_before):
         raise typer.Exit(REFUSED)
-
-
-def search(
-    query: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
-    index: IndexOption = None,
-    top_k: Annotated[
-        int, typer.Option("--top-k", min=1, max=1000, metavar="N", help="How many chunks.")
-    ] = 10,
-    where: WhereOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what retrieval finds, without an answer."""
-    from ragqa.wiring import open_retriever
-
-    if not query.strip():
-        raise typer.BadParameter("is empty", param_hint="QUERY")
-    pairs = where_pairs(where)
-    with open_retriever(index) as retriever:
-        warn_of_nothing(retriever, pairs)
-        hits = retriever.search(query, top_k, pairs)
-    for rank, hit in enumerate(hits, start=1):
-        if as_json:
-            from ragqa.contract import hit_json
-
-            put_json(hit_json(rank, hit))
-        else:
-            from ragqa.terminal import hit_view
-
-            show(hit_view(rank, hit))
-    if not hits:
-        say("Nothing found.")
