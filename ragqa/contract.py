@@ -131,8 +131,10 @@ def source_json(row: "SourceRow") -> Json:
 
 
 def report_json(report: "Report") -> Json:
-    """What `ingest --json` prints."""
+    """What `ingest --json` prints; `planned` is there in a dry run that would do something."""
+    planned = [{"action": action, "source": source} for action, source in report.planned]
     return {
+        **({"planned": planned} if planned else {}),
         "schema_version": SCHEMA_VERSION,
         "added": report.added,
         "changed": report.changed,

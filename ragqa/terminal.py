@@ -138,7 +138,8 @@ def hit_view(rank: int, hit: Hit) -> Group:
 
 
 def report_lines(report: Report) -> Iterator[str]:
-    """What an ingest did, one line a number; then each file that gave no document, by code."""
+    """What an ingest did, or would do to which file; then each file that gave no document, by code."""
+    yield from (f"  {action:<8} {one_line(source)}" for action, source in report.planned)
     counts = ("added", "changed", "renamed", "removed", "unchanged")
     yield ", ".join(f"{getattr(report, name)} {name}" for name in counts) + f"; {report.chunks} chunks."
     for status, problems in (("failed", report.failed), ("skipped", report.skipped)):

@@ -368,8 +368,16 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(docs: Path, index
     write(docs / "one.md", "# Changed\n")
     write(docs / "five.md", "# Five\n")
     (docs / "sub" / "four.md").unlink()
-    assert counts(ingest(docs, index=index, dry_run=True)) == (1, 1, 1, 1, 1)
+    report = ingest(docs, index=index, dry_run=True)
+    assert counts(report) == (1, 1, 1, 1, 1)
+    assert report.planned == (
+        ("added", "five.md"),
+        ("changed", "one.md"),
+        ("removed", "sub/four.md"),
+        ("renamed", "zwei.md"),
+    )
     assert dump(index) == before
+    assert ingest(docs, index=index).planned == ()
 
 
 def test_options_pick_files(docs: Path, index: Path) -> None:

@@ -12,14 +12,24 @@ from ingest.pipeline.values import Report, SourceProblem
 COUNTED = ("added", "changed", "unchanged", "removed", "renamed")
 
 
-def planned_counts(plan: Plan) -> dict[str, int]:
-    """What a run would count if every file could be read."""
+def planned_actions(plan: Plan, roots: Roots) -> tuple[tuple[str, str], ...]:
+    """What would become of which file if each could be read, of those that a run would do anything about."""
     works = [*plan.parse, *(work for work, _ in plan.copies)]
     works += [work for work, twin in plan.links if twin.id not in plan.renamed]
-    kinds = [kind_of(work) for work in works]
+    actions = [(kind_of(work), roots.handle(work.root, work.file.name)) for work in works]
+    actions += [
+        ("renamed", roots.handle(w.root, w.file.name)) for w, twin in plan.links if twin.id in plan.renamed
+    ]
+    actions += [("removed", roots.handle(file.root, file.path)) for file in plan.removed]
+    return tuple(sorted(actions))
+
+
+def planned_counts(plan: Plan, actions: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """What a run that does this would count."""
+    kinds = [kind for kind, _ in actions]
     counts = {kind: kinds.count(kind) for kind in COUNTED}
-    counts["unchanged"] += sum(1 for file, _ in (*plan.unchanged, *plan.touched) if file.status == "ok")
-    return {**counts, "removed": len(plan.removed), "renamed": len(plan.renamed)}
+    kept = sum(1 for file, _ in (*plan.unchanged, *plan.touched) if file.status == "ok")
+    return {**counts, "unchanged": counts["unchanged"] + kept}
 
 
 def write_report(
@@ -39,7 +49,11 @@ def write_report(
     failed = [problem for status, problem in problems if status == "failed"]
     failed += _not_stored(roots, scans, plan)
     return Report(
-        **counts,
+        added=counts["added"],
+        changed=counts["changed"],
+        unchanged=counts["unchanged"],
+        removed=counts["removed"],
+        renamed=counts["renamed"],
         failed=tuple(sorted(failed, key=lambda problem: problem.source)),
         skipped=tuple(problem for status, problem in problems if status == "skipped"),
         chunks=connection.execute("SELECT count(*) FROM chunks").fetchone()[0],

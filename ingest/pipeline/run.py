@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -38,7 +39,7 @@ from ingest.index.mismatch import require_same
 from ingest.pipeline.files import is_gone, kind_of, trusted_time
 from ingest.pipeline.place import require_own_folder
 from ingest.pipeline.plan import Plan, RootScan, Work, make_plan, require_few_removals
-from ingest.pipeline.reporting import COUNTED, planned_counts, write_report
+from ingest.pipeline.reporting import COUNTED, planned_actions, planned_counts, write_report
 from ingest.pipeline.roots import Roots
 from ingest.pipeline.values import (
     IngestOptions,
@@ -108,6 +109,7 @@ class Ingest:
         self._embedder: Embedder | None = None
         self._hashed = 0
         self._counts = dict.fromkeys(COUNTED, 0)
+        self._planned: tuple[tuple[str, str], ...] = ()
         self._seconds = dict.fromkeys(("look", "read", "embed", "write", "vectors", "total"), 0.0)
 
     def run(self, paths: Sequence[Path]) -> Report:
@@ -117,7 +119,7 @@ class Ingest:
             with self._timed("look"):
                 roots, scans, plan = self._look(paths)
             if self._options.dry_run:
-                self._counts = planned_counts(plan)
+                self._counts = planned_counts(plan, self._planned)
             else:
                 self._carry_out(plan)
                 self._forget_roots(scans)
@@ -127,7 +129,8 @@ class Ingest:
                         self._index_path,
                         lambda done, total: self._progress("vectors", done, total),
                     )
-        return write_report(self._connection, roots, scans, plan, self._counts, self._seconds)
+        report = write_report(self._connection, roots, scans, plan, self._counts, self._seconds)
+        return replace(report, planned=tuple(one for one in self._planned if one[0] != "unchanged"))
 
     def _check_settings(self) -> None:
         settings = read_settings(self._connection)
@@ -163,6 +166,8 @@ class Ingest:
             plan = make_plan(known, scans, self._tools.parser_version, self._hash)
             if not self._options.prune:
                 require_few_removals(plan, known, scans, roots.location)
+            if self._options.dry_run:
+                self._planned = planned_actions(plan, roots)
             with storage_errors(self._index_path):
                 self._connection.execute("ROLLBACK" if self._options.dry_run else "COMMIT")
         finally:

@@ -39,7 +39,7 @@ class Report:
 
     `failed` and `skipped` are all sources of the named roots that give no document now, whether they were
     tried in this run or in an earlier one. `chunks` is the size of the index afterwards, `seconds` the wall
-    time by stage.
+    time by stage. `planned`, in a dry run alone, is what would become of which source, as the counts name it.
     """
 
     added: int
@@ -51,6 +51,7 @@ class Report:
     skipped: tuple[SourceProblem, ...]
     chunks: int
     seconds: tuple[tuple[str, float], ...]
+    planned: tuple[tuple[str, str], ...] = ()
 
 
 Progress = Callable[[str, int, int | None], None]
