@@ -1,18 +1,24 @@
 """A question set from its two files to its figures, through the real ingest and the real engine."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ingest.embed import load_embedder
+from ingest.index import open_index
 from ragqa.errors import QuestionFileError
 from ragqa.evaluation.bootstrap import Estimate
 from ragqa.evaluation.outcome import Asked, Outcome, values_of
 from ragqa.evaluation.page import html_page
 from ragqa.evaluation.question_set import Question, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, compare, is_regression, report_json, report_of, table
+from ragqa.evaluation.run import BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.suite import EvalOptions, build_index, drawn, measure, questions_of
+from ragqa.settings import RetrievalSettings
 from ragqa.wiring import EngineChoice
+from tests.index_support import HashEmbedder, light_tools
 
 DOCUMENTS = [
     (
@@ -68,7 +74,13 @@ def test_a_set_gives_figures_for_retrieval_answers_citations_and_refusals(
     assert metrics["evidence@1"].value >= 2 / 3
     assert metrics["refusal_recall"] == Estimate(1.0, 1.0, 1.0, 1)
     assert metrics["refusal_recall_gold_removed"].n == 3
-    assert metrics["refusal_auroc"].value == 1.0
+    assert metrics["refusal_auroc"].value == metrics["refusal_recall@0.15"].value == 1.0
+    assert metrics["ranked_evidence@3"].n == 3
+    assert (
+        metrics["ranked_evidence@3"].value
+        >= metrics["ranked_evidence@1"].value
+        >= metrics["evidence@1"].value
+    )
     again, _ = build_index(question_set, tmp_path / "work")
     assert again == index
 
@@ -77,8 +89,68 @@ def test_without_an_engine_only_retrieval_is_measured(folder: Path, tmp_path: Pa
     question_set = read_set(folder)
     index, places = build_index(question_set, tmp_path / "work")
     report = measure(question_set.name, question_set.questions, index, places)
-    assert set(report.metrics) == {"ndcg@10", "recall@5", "recall@10", "all_support@10", "evidence_chunk@10"}
+    of_documents = {"ndcg@10", "recall@5", "recall@10", "success@5", "success@10", "all_support@10"}
+    assert set(report.metrics) == {*of_documents, "evidence_chunk@10"}
     assert report.engine == ""
+
+
+@pytest.mark.parametrize("alone", ["dense", "lexical"])
+def test_one_retriever_alone_finds_what_it_ranks_and_no_link_moves_it(
+    folder: Path, tmp_path: Path, alone: str
+) -> None:
+    question_set = read_set(folder)
+    index, places = build_index(question_set, tmp_path / "work")
+    with open_index(index) as opened:
+        embedder = load_embedder()
+        retriever = BlindRetriever(opened, embedder, RetrievalSettings())
+        retriever.places, retriever.alone = places, alone
+        text = "Who cleans the kitchen and when does the car park open?"
+        hits = retriever.search(text, 10)
+        found = opened.dense(embedder.embed([text])[0], 10) if alone == "dense" else opened.lexical(text, 10)
+        assert [(hit.chunk_id, hit.score) for hit in hits] == found
+        retriever.hidden = frozenset([places[hits[0].source]])
+        assert [hit.chunk_id for hit in retriever.search(text, 10)] == [one for one, _ in found[1:]]
+
+
+def test_a_question_is_answered_blind_even_where_its_document_fills_the_list(tmp_path: Path) -> None:
+    """A long document's chunks may be the first hundreds: what else there is to see lies below them."""
+    long = "\n".join(
+        f"The harbour light was repaired in the year {1800 + n} by the keeper." for n in range(900)
+    )
+    short = "The harbour light is green."
+    folder = tmp_path / "harbour"
+    folder.mkdir()
+    documents = [
+        {"id": "long", "title": "Log", "text": long},
+        {"id": "short", "title": "Note", "text": short},
+    ]
+    questions = [{"id": "q", "question": "Who repaired the harbour light?", "gold_doc_ids": ["long"]}]
+    for name, rows in (("documents", documents), ("questions", questions)):
+        (folder / f"{name}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
+    embedder = HashEmbedder()
+    index, places = build_index(read_set(folder), tmp_path / "work", tools=light_tools(embedder))
+    with open_index(index) as opened:
+        retriever = BlindRetriever(opened, embedder, RetrievalSettings())
+        retriever.places, retriever.alone = places, "lexical"
+        asked = "Which keeper repaired the harbour light?"
+        assert {places[hit.source] for hit in retriever.search(asked, 65)} == {"long"}
+        retriever.hidden = frozenset(["long"])
+        assert {places[hit.source] for hit in retriever.search(asked, 5)} == {"short"}
+
+
+def test_a_text_is_embedded_once_a_question_and_again_when_forgotten() -> None:
+    counted = HashEmbedder()
+    remembering = RememberingEmbedder(counted)
+    first = remembering.embed(["a", "b", "a"])
+    assert (first == counted.embed(["a", "b", "a"])).all()
+    remembering.embed(["b"])
+    assert counted.texts == ["a", "b", "a", "b", "a"]
+    remembering.forget()
+    remembering.embed(["b"])
+    assert counted.texts[-1:] == ["b"]
+    assert len(counted.texts) == 6
 
 
 def test_the_halves_of_a_set_are_fixed_and_apart(folder: Path) -> None:
@@ -163,6 +235,13 @@ def test_a_refused_answerable_question_scores_nothing_and_counts_as_over_refusal
     assert [values[name] for name in ("em", "f1", "evidence@1", "over_refusal")] == [0.0, 0.0, 0.0, 1.0]
     assert values["refusal_precision"] == 0.0
     assert "citation_precision" not in values
+
+
+def test_a_ranking_counts_whether_or_not_the_engine_refused() -> None:
+    ranked = replace(REFUSED, ranked=(("x", (0, 5)), ("d", (0, 5))))
+    values = values_of(outcome(ANSWERABLE, ranked))
+    assert (values["ranked_evidence@1"], values["ranked_evidence@3"], values["evidence@3"]) == (0.0, 1.0, 0.0)
+    assert "ranked_evidence@1" not in values_of(outcome(ANSWERABLE, SAID))
 
 
 def test_an_answer_counts_for_words_and_citations() -> None:

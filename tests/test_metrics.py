@@ -16,7 +16,7 @@ from ragqa.evaluation.citing import (
     find_all,
     overlaps,
 )
-from ragqa.evaluation.ranking import all_support, ndcg, recall
+from ragqa.evaluation.ranking import all_support, ndcg, recall, success
 from ragqa.evaluation.refusing import auroc, recall_at_over_refusal, trade_off
 from ragqa.evaluation.wording import exact_match, normalise, token_f1
 
@@ -47,6 +47,8 @@ def test_no_gold_is_an_error_not_a_zero(measure) -> None:
 def test_recall_and_all_support_by_hand() -> None:
     assert recall(["a", "x", "b"], {"a", "b", "c", "d"}, 3) == 0.5
     assert recall(["a", "x", "b"], {"a", "b"}, 2) == 0.5
+    assert success(["x", "a", "b"], {"b", "c"}, 3) == 1.0
+    assert success(["x", "a", "b"], {"b", "c"}, 2) == 0.0
     assert all_support(["a", "x", "b"], {"a", "b"}, 3) == 1.0
     assert all_support(["a", "x", "b"], {"a", "b"}, 2) == 0.0
 
@@ -121,7 +123,8 @@ RIGHT, WRONG_PLACE, WRONG_DOCUMENT = ("d1", (8, 22)), ("d1", (30, 40)), ("d3", (
 def test_citation_measures_by_hand() -> None:
     assert evidence_hit([WRONG_PLACE, RIGHT], EVIDENCE, 1) == 0.0
     assert evidence_hit([WRONG_PLACE, RIGHT], EVIDENCE, 3) == 1.0
-    assert citation_precision([WRONG_PLACE, RIGHT, WRONG_DOCUMENT, ("d2", (0, 9))], EVIDENCE) == 0.5
+    assert citation_precision([[WRONG_PLACE, RIGHT], [], [WRONG_DOCUMENT, ("d2", (0, 9))]], EVIDENCE) == 0.5
+    assert citation_precision([[RIGHT], [RIGHT, WRONG_PLACE]], EVIDENCE) == pytest.approx(2 / 3)
     sentences = [[RIGHT], [WRONG_PLACE, WRONG_DOCUMENT], [], [WRONG_PLACE, RIGHT]]
     assert citation_recall(sentences, EVIDENCE) == 0.5
     assert citation_precision([], EVIDENCE) == citation_recall([], EVIDENCE) == 0.0

@@ -1,8 +1,12 @@
 """Measures of what an answer cites against the gold evidence. Pure.
 
 After ALCE (Gao et al., "Enabling Large Language Models to Generate Text with Citations", EMNLP 2023,
-section 3), with the annotators' evidence in place of a judging model: a citation is right where its quote
-overlaps the gold evidence of its document.
+section 3.3), with the annotators' evidence in place of a judging model: a citation is right where its quote
+overlaps the gold evidence of its document, and citations support a statement where one of them is right.
+ALCE's recall of a statement is whether its citations together support it; a citation is precise where its
+statement is supported and it is not irrelevant, that is, unable to support the statement alone while the
+others do without it. With that judge a precise citation is a right one. Both are means over an answer's
+statements and citations, then over answers; a citation counts once for each statement that has it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,8 +48,9 @@ def evidence_hit(citations: Sequence[Place], evidence: Mapping[str, Sequence[Spa
     return float(any(is_right(place, evidence) for place in citations[:depth]))
 
 
-def citation_precision(citations: Sequence[Place], evidence: Mapping[str, Sequence[Span]]) -> float:
-    """The share of right citations; 0 for an answer that cites nothing."""
+def citation_precision(sentences: Sequence[Sequence[Place]], evidence: Mapping[str, Sequence[Span]]) -> float:
+    """The share of right ones among the citations of an answer's sentences; 0 where nothing is cited."""
+    citations = [place for places in sentences for place in places]
     return sum(is_right(place, evidence) for place in citations) / max(1, len(citations))
 
 

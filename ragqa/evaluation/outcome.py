@@ -12,30 +12,38 @@ from ragqa.evaluation.citing import (
     is_right,
 )
 from ragqa.evaluation.question_set import Question
-from ragqa.evaluation.ranking import all_support, ndcg, recall
+from ragqa.evaluation.ranking import all_support, ndcg, recall, success
 from ragqa.evaluation.wording import exact_match, token_f1
 
 Values = Mapping[str, float]
 
-# Metrics in the order of the table. The last two say what an answer costs, not how good it is.
+# Metrics in the order of the table. `ranked_evidence` is of all sentences in the prompt, nothing refused, for
+# engines that rank them; `refusal_recall@0.15` is at the confidence where at most 0.15 of the answerable
+# questions are refused. The last two say what an answer costs, not how good it is.
 METRICS = (
     "ndcg@10",
     "recall@5",
     "recall@10",
+    "success@5",
+    "success@10",
     "all_support@10",
     "evidence_chunk@10",
     "em",
     "f1",
     "evidence@1",
     "evidence@3",
+    "ranked_evidence@1",
+    "ranked_evidence@3",
     "citation_precision",
     "citation_recall",
     "refusal_recall",
     "refusal_precision",
     "over_refusal",
     "refusal_auroc",
+    "refusal_recall@0.15",
     "refusal_recall_gold_removed",
     "refusal_auroc_gold_removed",
+    "refusal_recall_gold_removed@0.15",
     "tokens_per_question",
     "seconds_per_question",
 )
@@ -45,7 +53,11 @@ LOWER_IS_BETTER = frozenset({"over_refusal"})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answerer said. `places` are the citations in order, `sentences` those of each claim."""
+    """What an answerer said. `places` are the citations in order, `sentences` those of each claim.
+
+    `ranked` are the best sentences of the prompt whether or not it answered; None for an engine that ranks
+    none.
+    """
 
     text: str
     refused: bool
@@ -55,6 +67,7 @@ class Asked:
     blocks: tuple[str, ...]
     tokens: int
     seconds: float
+    ranked: tuple[Place, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,8 @@ def values_of(outcome: Outcome) -> Values:
         values["ndcg@10"] = ndcg(outcome.ranked, gold, 10)
         values["recall@5"] = recall(outcome.ranked, gold, 5)
         values["recall@10"] = recall(outcome.ranked, gold, 10)
+        values["success@5"] = success(outcome.ranked, gold, 5)
+        values["success@10"] = success(outcome.ranked, gold, 10)
         values["all_support@10"] = all_support(outcome.ranked, gold, 10)
     if outcome.evidence:
         values["evidence_chunk@10"] = evidence_hit(outcome.found, outcome.evidence, 10)
@@ -106,8 +121,11 @@ def _answer_values(outcome: Outcome, asked: Asked) -> dict[str, float]:
     if outcome.evidence:
         values["evidence@1"] = evidence_hit(asked.places, outcome.evidence, 1)
         values["evidence@3"] = evidence_hit(asked.places, outcome.evidence, 3)
+        if asked.ranked is not None:
+            values["ranked_evidence@1"] = evidence_hit(asked.ranked, outcome.evidence, 1)
+            values["ranked_evidence@3"] = evidence_hit(asked.ranked, outcome.evidence, 3)
         if not asked.refused:
-            values["citation_precision"] = citation_precision(asked.places, outcome.evidence)
+            values["citation_precision"] = citation_precision(asked.sentences, outcome.evidence)
             values["citation_recall"] = citation_recall(asked.sentences, outcome.evidence)
     return values
 

@@ -25,6 +25,14 @@ def recall(ranked: Sequence[str], gold: Collection[str], depth: int) -> float:
     return len(set(ranked[:depth]) & set(gold)) / len(set(gold))
 
 
+def success(ranked: Sequence[str], gold: Collection[str], depth: int) -> float:
+    """1 where any gold id is among the first `depth` (Success@k of ir-measures), else 0.
+
+    No gold id: `ValueError`.
+    """
+    return float(recall(ranked, gold, depth) > 0)
+
+
 def all_support(ranked: Sequence[str], gold: Collection[str], depth: int) -> float:
     """1 where every gold id is among the first `depth` (the all-recall of multi-hop sets), else 0."""
     return float(recall(ranked, gold, depth) == 1)

@@ -35,15 +35,10 @@ def auroc(answerable: Sequence[float], unanswerable: Sequence[float]) -> float:
 def trade_off(answerable: Sequence[float], unanswerable: Sequence[float]) -> list[TradeOff]:
     """Every choice of threshold that differs, from refusing nothing to refusing all."""
     good, bad = np.sort(answerable), np.sort(unanswerable)
-    thresholds = [*np.unique(np.concatenate([good, bad])).tolist(), float("inf")]
-    return [
-        TradeOff(
-            threshold,
-            float(np.searchsorted(bad, threshold)) / max(1, len(bad)),
-            float(np.searchsorted(good, threshold)) / max(1, len(good)),
-        )
-        for threshold in thresholds
-    ]
+    thresholds = np.append(np.unique(np.concatenate([good, bad])), np.inf)
+    caught = np.searchsorted(bad, thresholds) / max(1, len(bad))
+    lost = np.searchsorted(good, thresholds) / max(1, len(good))
+    return list(map(TradeOff, thresholds.tolist(), caught.tolist(), lost.tolist()))
 
 
 def recall_at_over_refusal(

@@ -11,7 +11,7 @@ from ragqa.evaluation.bootstrap import (
     two_sample_with_interval,
 )
 from ragqa.evaluation.outcome import COSTS, LOWER_IS_BETTER, METRICS, Outcome, position_of_gold, values_of
-from ragqa.evaluation.refusing import TradeOff, auroc, trade_off
+from ragqa.evaluation.refusing import TradeOff, auroc, recall_at_over_refusal, trade_off
 
 SCHEMA_VERSION = 1
 Json = dict[str, Any]
@@ -50,12 +50,18 @@ def report_of(set_name: str, engine: str, model: str, outcomes: Sequence[Outcome
         if values:
             metrics[metric] = mean_with_interval(values)
     good, bad, removed = confidences(outcomes)
-    for metric, others in (("refusal_auroc", bad), ("refusal_auroc_gold_removed", removed)):
+    for kind, others in (("", bad), ("_gold_removed", removed)):
         if good and others:
-            metrics[metric] = two_sample_with_interval(auroc, good, others)
+            metrics[f"refusal_auroc{kind}"] = two_sample_with_interval(auroc, good, others)
+            metrics[f"refusal_recall{kind}@0.15"] = two_sample_with_interval(caught, good, others)
     ordered = {metric: metrics[metric] for metric in METRICS if metric in metrics}
     curve = tuple(trade_off(good, bad or removed)) if good and (bad or removed) else ()
     return EvalReport(set_name, engine, model, ordered, rows, curve, _positions(outcomes))
+
+
+def caught(answerable: Sequence[float], unanswerable: Sequence[float]) -> float:
+    """Refusal recall where at most 0.15 of the answerable questions are refused."""
+    return recall_at_over_refusal(answerable, unanswerable, 0.15).refusal_recall
 
 
 def confidences(outcomes: Sequence[Outcome]) -> tuple[list[float], list[float], list[float]]:

@@ -3,33 +3,91 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
+import numpy as np
+
+from ingest.embed import Embedder, Vectors
 from ingest.index import Where
 from ragqa.answering import Answerer
 from ragqa.evaluation.citing import Place, Span, find_all, squeeze
 from ragqa.evaluation.outcome import Asked, Outcome
 from ragqa.evaluation.question_set import Evidence, Question, page_id
-from ragqa.retriever import Retriever
-from ragqa.types import Answer, Hit
+from ragqa.retriever import Retriever, hit_of
+from ragqa.selection import Candidate
+from ragqa.types import Answer, Hit, Prompt
 
 DEPTH = 60
 """Hits asked for, so that ten documents or pages come out of them."""
+RANKED = 3
+"""Sentences of a ranking that are kept: as many as a measure looks at."""
 
 OnQuestion = Callable[[int, int], None]
 """Called with how many questions are done, and how many there are."""
 
 
+@runtime_checkable
+class RanksSentences(Protocol):
+    """An engine that can say how it ranks the sentences of a prompt."""
+
+    def ranking(self, prompt: Prompt) -> tuple[Candidate, ...]:
+        """Every sentence, best first."""
+        ...
+
+
+class RememberingEmbedder:
+    """An embedder that embeds a text once a question: asking blind and ranking cost little more."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, np.ndarray] = {}
+        self.name = embedder.name
+        self.dimensions = embedder.dimensions
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """As the embedder's own."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        if new:
+            self._known |= zip(new, self._embedder.embed(new), strict=True)
+        return np.stack([self._known[text] for text in texts])
+
+    def forget(self) -> None:
+        """Embed everything anew from here on: time is measured."""
+        self._known.clear()
+
+
 class BlindRetriever(Retriever):
-    """A retriever that does not see the documents of `hidden` (set ids): what refusals are measured with."""
+    """A retriever that does not see the documents of `hidden` (set ids): what refusals are measured with.
+
+    `alone` names the one retriever, `dense` or `lexical`, whose ranking is taken as it is.
+    """
 
     hidden: frozenset[str] = frozenset()
     places: Mapping[str, str]
+    alone: str | None = None
 
     def search(self, question: str, limit: int, where: Where = ()) -> tuple[Hit, ...]:
         """As Retriever.search, the hidden documents passed over."""
-        hits = super().search(question, limit + DEPTH if self.hidden else limit, where)
-        seen = [hit for hit in hits if self.places.get(hit.source, hit.source) not in self.hidden]
-        return tuple(seen[:limit])
+        find = self._alone if self.alone else super().search
+        wanted = limit + DEPTH if self.hidden else limit
+        while True:
+            hits = find(question, wanted, where)
+            seen = [hit for hit in hits if self.places.get(hit.source, hit.source) not in self.hidden]
+            # A long document may fill the list: then all there is to see lies further down.
+            if len(seen) >= limit or len(hits) < wanted:
+                return tuple(seen[:limit])
+            wanted *= 4
+
+    def _alone(self, question: str, limit: int, where: Where) -> tuple[Hit, ...]:
+        width = max(self.settings.candidates, limit)
+        if self.alone == "dense":
+            found = self.index.dense(self.embedder.embed([question])[0], width, where)
+        else:
+            found = self.index.lexical(question, width, where)
+        chunks = self.index.chunks([chunk_id for chunk_id, _ in found])
+        return tuple(
+            hit_of(chunk, score, ()) for chunk, (_, score) in zip(chunks, found[:limit], strict=False)
+        )
 
 
 class Asking:
@@ -45,6 +103,7 @@ class Asking:
         rows = retriever.index.sources()
         self._documents = {self._name(row.source): row.document_id for row in rows}
         self._text = lru_cache(maxsize=64)(self._read_text)
+        self._squeezed = lru_cache(maxsize=4096)(self._squeeze)
 
     def ask_all(
         self, questions: Sequence[Question], *, gold_removed: bool, on_question: OnQuestion
@@ -64,6 +123,8 @@ class Asking:
         hits = self.retriever.search(question.text, DEPTH)
         ranked = [one for hit in hits for one in self._gold_ids(hit, by_page=by_page)]
         found = tuple(place for hit in hits[:10] for place in self._hit_places(hit, by_page=by_page))
+        if isinstance(self.retriever.embedder, RememberingEmbedder):
+            self.retriever.embedder.forget()
         asked = self._ask(question, by_page=by_page)
         blind = None
         if gold_removed and question.answerable and question.gold and self.answerer is not None:
@@ -110,7 +171,16 @@ class Asking:
             tokens=(len(prompt.token_ids) if prompt else 0)
             + (answer.generation.tokens if answer.generation else 0),
             seconds=seconds,
+            ranked=self._ranking(prompt, by_page=by_page),
         )
+
+    def _ranking(self, prompt: Prompt | None, *, by_page: bool) -> tuple[Place, ...] | None:
+        """The best sentences of the prompt, where the engine ranks them; of pages there is no ranking."""
+        engine = self.answerer.engine if self.answerer else None
+        if by_page or not isinstance(engine, RanksSentences):
+            return None
+        best = engine.ranking(prompt)[:RANKED] if prompt else ()
+        return tuple(self.place_of(one.block.source, one.start, one.end) for one in best)
 
     def _cited_place(self, answer: Answer, number: int, *, by_page: bool) -> Place:
         citation = next(one for one in answer.citations if one.id == number)
@@ -135,7 +205,7 @@ class Asking:
     def _name(self, source: str) -> str:
         return self.places.get(source, source)
 
-    def _squeezed(self, document: str, start: int, end: int) -> Span:
+    def _squeeze(self, document: str, start: int, end: int) -> Span:
         text = self._text(document)
         first = len(squeeze(text[:start]))
         return first, first + len(squeeze(text[start:end]))

@@ -18,7 +18,7 @@ from ragqa.errors import QuestionFileError
 from ragqa.evaluation.corpus import write_corpus
 from ragqa.evaluation.question_set import Question, QuestionSet, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, report_of
-from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion
+from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder
 from ragqa.settings import AnswerSettings, RetrievalSettings
 from ragqa.wiring import EngineChoice, build_engine, index_path
 
@@ -32,7 +32,8 @@ def silent(_stage: str, _done: int, _total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
-    """What is measured. `engine` None measures retrieval alone; `part` is `all`, or the `even` or `odd` half.
+    """What is measured. `engine` None measures retrieval alone; `part` is `all`, or the `even` or `odd` half;
+    `alone` is `dense` or `lexical` where one retriever's own ranking is measured in place of the fused one.
 
     Halves are by subject (`questions_of`), the same in every run: choose on one, report on the other.
     """
@@ -41,6 +42,7 @@ class EvalOptions:
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     answering: AnswerSettings = field(default_factory=AnswerSettings)
     gold_removed: bool = False
+    alone: str | None = None
     part: str = "all"
     limit: int | None = None
 
@@ -82,8 +84,9 @@ def measure(
     where both are the same it is empty.
     """
     with open_index(index_path) as index:
-        embedder = embedder or load_embedder(index.settings.embedder)
+        embedder = RememberingEmbedder(embedder or load_embedder(index.settings.embedder))
         retriever = BlindRetriever(index, embedder, options.retrieval)
+        retriever.alone = options.alone
         answerer = None
         if options.engine is not None:
             answerer = Answerer(retriever, build_engine(options.engine, embedder), options.answering)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ingest.chunk import count_tokens
 from ingest.embed import Embedder
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
-from ragqa.selection import Candidate, select
+from ragqa.selection import Candidate, load_model, rank, select
 from ragqa.types import REFUSAL, ContextBlock, Generation, Prompt
 
 WINDOW = 16_384
@@ -38,6 +38,11 @@ class ExtractiveEngine:
         text = REFUSAL if selection.refuses else reply(selection.sentences, prompt.blocks)
         on_text(text)
         return Generation(text, tokens=count_tokens(text), confidence=selection.confidence)
+
+    def ranking(self, prompt: Prompt) -> tuple[Candidate, ...]:
+        """Every sentence of the prompt's blocks, best first, nothing refused: for measures of the ranking."""
+        ranked, _, _ = rank(prompt.question, prompt.blocks, self._embedder.embed, load_model())
+        return tuple(ranked)
 
 
 def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str:
