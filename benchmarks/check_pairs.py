@@ -33,12 +33,13 @@ NUMBERS = {
     "decade": r"(?<!\w)(?:1[0-9]|20)[0-9]0s(?!\w)",
     "ordinal": r"(?<!\w)[0-9]{1,3}(?:st|nd|rd|th)(?!\w)",
     "word": rf"(?<!\w)(?:{'|'.join(NUMBER_WORDS)})(?!\w)",
-    "number": r"(?<![\w.,])[0-9][0-9,]*(?:\.[0-9]+)?(?![\w]|[.,]\d)",
+    "number": r"(?<![\w.,])[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?(?![\w]|[.,]\d)",
 }
 MONTH = rf"(?<!\w)(?:{'|'.join(MONTHS)})(?!\w)"
 NAME = r"(?<!\w)[A-Z][\w'’-]+(?: (?:of |the |de |van )?[A-Z][\w'’.-]*\w)*"
 NO_NAMES = frozenset(
     "The This These That Those It Its He She His Her They Their In On At As For From By With A An And But Or "
+    "What Who Where Why How So Another Also Only Many Such To Of Not No Yes All Other Then Thus Since Although "
     "When While After Before During If There Some Most Many Each Both One Two Three However According".split()
 ) | frozenset(MONTHS)
 AUXILIARIES = r"\b(is|are|was|were|can|may|will|has|have|had|could|would|should|must|does|did|do)\b"

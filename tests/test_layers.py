@@ -25,6 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.prompt", "ragqa.citations", "ragqa.fusion", "ragqa.selection", "ragqa.questions"),
     ("ragqa.features",),
     ("ragqa.citations.checking", "ragqa.citations.replies"),
+    ("ragqa.citations.alignment",),
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),
     ("ragqa.citations.measures", "ragqa.citations.words"),
     ("ragqa.prompt.packing", "ragqa.prompt.metadata", "ragqa.prompt.grammar", "ragqa.prompt.defusing"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ingest.sentences import sentence_spans
+from ragqa.citations.alignment import Row, misplaced, row
 from ragqa.citations.facts import Fact, Reading, contradiction, facts, holds, read
 from ragqa.citations.quotes import Library, Quote, lower_case_words, plain_words
 from ragqa.citations.replies import Reply
@@ -95,6 +96,7 @@ class _Needs:
     facts: tuple[Fact, ...]
     words: frozenset[str]
     question: frozenset[str]
+    row: Row
     denies: bool = False  # a bare "No."
 
 
@@ -148,7 +150,7 @@ class _Evidence:
         words = frozenset(form for form in said if form not in in_facts and form[0] != "#")
         bare = _plain(text)
         reading = read(self.question) if bare in ("yes", "no") else read(text)
-        return _Needs(reading, found, words, question, denies=bare == "no")
+        return _Needs(reading, found, words, question, row(text, self.seen_in_lower_case), denies=bare == "no")
 
     def _best(self, needs: _Needs, quotes: Sequence[Quote]) -> _Finding:
         """Take the quote that adds most, then the next, at most three of at most two blocks."""
@@ -211,9 +213,20 @@ class _Evidence:
         against = contradiction(needs.reading, [carrier.reading for carrier in carriers]) is not None
         return (sum(parts) / len(parts) if parts else 0.0) - (0.5 if against != needs.denies else 0.0)
 
+    def _misplaced(self, needs: _Needs, chosen: Sequence[_Carrier]) -> frozenset[str]:
+        """Forms of the sentence that take the place of others in the quotes."""
+        return misplaced(needs.row, [row(c.quote.text, self.seen_in_lower_case) for c in chosen])
+
     def _verdict(self, needs: _Needs, chosen: Sequence[_Carrier]) -> _Finding:
+        taken = self._misplaced(needs, chosen)
         held = _held(chosen)
-        missing = _shown([fact for number, fact in enumerate(needs.facts) if number not in held])
+        lost = [
+            fact
+            for number, fact in enumerate(needs.facts)
+            if number not in held or not taken.isdisjoint(form.removesuffix("th") for form in fact.forms)
+        ]
+        in_facts = {form.removesuffix("th") for fact in needs.facts for form in fact.forms}
+        missing = [*_shown(lost), *sorted(taken - in_facts)]
         coverage = self._coverage(needs.words, chosen)
         asked = self._coverage(needs.question, chosen)
         against = contradiction(needs.reading, [carrier.reading for carrier in chosen])

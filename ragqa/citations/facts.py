@@ -97,7 +97,7 @@ def facts(text: str, seen_in_lower_case: Set[str]) -> tuple[Fact, ...]:
             result.append((token.start, token.end, Fact("number", token.text, (token.form,))))
     for number, unit, shown in quantities(found):
         result.append((number.start, number.end, Fact("unit", shown, (number.form, unit))))
-    for run in _names(found, seen_in_lower_case):
+    for run in capitalised_names(found, seen_in_lower_case):
         forms = tuple(token.form for token in run if token.form not in STOP_STEMS)
         if forms and run[0].start not in dated:
             start, end = run[0].start, run[-1].end
@@ -132,10 +132,10 @@ def holds(reading: Reading, fact: Fact, beside: Set[str] = frozenset()) -> bool:
 
 def _holds_name(reading: Reading, forms: tuple[str, ...], words: Set[str]) -> bool:
     initials = "".join(form[0] for form in forms)
-    if len(forms) > 1 and initials in words:
+    if len(forms) > 1 and (initials in words or initials.upper() in words):
         return True
     return all(
-        form in words or (words is reading.forms and form in reading.initials) or _has_variant(words, form)
+        form in words or (words is reading.forms and form.lower() in reading.initials) or has_variant(words, form)
         for form in forms
     )
 
@@ -149,7 +149,7 @@ def _near(reading: Reading, fact: Fact, forms: tuple[str, ...]) -> bool:
         wanted = forms[0].removesuffix("th")
         places = [place for place, form in enumerate(reading.sequence) if form == wanted]
         reach = {form for at in places for form in reading.sequence[max(0, at - _REACH) : at + _REACH + 1]}
-    return not reach.isdisjoint(fact.neighbours) or any(_has_variant(reach, form) for form in fact.neighbours)
+    return not reach.isdisjoint(fact.neighbours) or any(has_variant(reach, form) for form in fact.neighbours)
 
 
 def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
@@ -201,7 +201,7 @@ def _capitalised(found: tuple[Token, ...]) -> Iterator[list[Token]]:
         yield run
 
 
-def _names(found: tuple[Token, ...], seen_in_lower_case: Set[str]) -> Iterator[list[Token]]:
+def capitalised_names(found: tuple[Token, ...], seen_in_lower_case: Set[str]) -> Iterator[list[Token]]:
     words = [token for token in found if not token.is_stop]
     firsts = {words[0].start} if words else set()
     firsts |= {b.start for a, b in pairwise(found) if a.form in (".", ":", "!", "?", "\n")}
@@ -217,7 +217,7 @@ def _names(found: tuple[Token, ...], seen_in_lower_case: Set[str]) -> Iterator[l
             yield run
 
 
-def _has_variant(words: Set[str], form: str) -> bool:
+def has_variant(words: Set[str], form: str) -> bool:
     """ "America" in "American": one is the beginning of the other, and not much of it."""
     return len(form) >= 5 and any(
         (word.startswith(form) or form.startswith(word))

@@ -81,6 +81,8 @@ def tokens(text: str) -> tuple[Token, ...]:
         kind, piece, start = match.lastgroup, match.group(), match.start()
         if kind == "word":
             form = stem(piece)
+            if form in STOP_WORDS and len(form) > 1 and piece.isupper():
+                form = form.upper()  # "US", "U.S.", "WHO", "IT" are names
             valued = valued or form in _VALUE_STEMS
             found.append(Token(form, piece, start, start + len(piece)))
             if form[-3:] == "n't":  # "doesn't" = "does not"
