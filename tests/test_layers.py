@@ -27,7 +27,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.citations.checking", "ragqa.citations.replies"),
     ("ragqa.citations.alignment",),
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),
-    ("ragqa.citations.measures", "ragqa.citations.words"),
+    ("ragqa.citations.measures", "ragqa.citations.words", "ragqa.reader"),
     ("ragqa.prompt.packing", "ragqa.prompt.metadata", "ragqa.prompt.grammar", "ragqa.prompt.defusing"),
     ("ragqa.types", "ragqa.settings", "ragqa.errors", "ragqa.cache", "ragqa"),
     ("ingest.pipeline",),

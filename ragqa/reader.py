@@ -1,0 +1,126 @@
+"""A small model that reads question and passage together: does an answer stand here, in which sentence?
+
+Cosine and word overlap cannot tell a passage about the subject from one that answers. This is
+all-MiniLM-L6-v2 tuned to do so by `benchmarks/reader_train.py`; `ragqa/assets/reader.md` says on what and how
+well. It knows no index and no document but the windows it is given, and their text is only ever text to it:
+the marks of its own format are set by place, never read from a text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.embed import WordVectors, inference_session, word_pieces, word_vectors
+
+WEIGHTS_SHA256 = ""
+MAX_TOKENS = 256
+QUESTION_TOKENS = 48
+TITLE_TOKENS = 24
+START, END = 101, 102
+"""[CLS] and [SEP] of the vocabulary."""
+OUTSIDE = -1
+"""The sentence of a token that is in none."""
+MINIMUM = -20.0
+"""Log-odds of a sentence that was not read."""
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A passage as it is read: the title or heading trail above it, and its sentences in order."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Log-odds that the answer stands in the window, and in each of its sentences (MINIMUM: not read)."""
+
+    answerable: float
+    sentences: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Token ids of a question beside a window, their segments, and each token's sentence."""
+
+    ids: tuple[int, ...]
+    segments: tuple[int, ...]
+    sentences: tuple[int, ...]
+
+
+def layout(question: Sequence[int], title: Sequence[int], sentences: Sequence[Sequence[int]]) -> Layout:
+    """[CLS] question [SEP] title, sentences [SEP], at most MAX_TOKENS ids; what does not fit is left out."""
+    asked = [START, *question[:QUESTION_TOKENS], END]
+    named = title[:TITLE_TOKENS]
+    room = MAX_TOKENS - len(asked) - len(named) - 1
+    body = [(token, number) for number, tokens in enumerate(sentences) for token in tokens][:room]
+    ids = (*asked, *named, *(token for token, _ in body), END)
+    owners = (*([OUTSIDE] * (len(asked) + len(named))), *(number for _, number in body), OUTSIDE)
+    return Layout(ids, (*([0] * len(asked)), *([1] * (len(ids) - len(asked)))), owners)
+
+
+class Reader:
+    """Reads windows for a question. A second and 50 MB to load; about 0.3 ms a token on one core."""
+
+    def __init__(self, session: Any, tokenizer: Any, words: WordVectors) -> None:
+        self._session, self._tokenizer, self._words = session, tokenizer, words
+
+    @classmethod
+    def load(cls, weights: Path | None = None) -> "Reader":
+        """The reader of the package, or that of a file just like it.
+
+        Raises EmbedderError where the weights are missing or not the ones expected.
+        """
+        path = weights or Path(str(resources.files("ragqa") / "assets" / "reader.onnx"))
+        tokenizer = word_pieces()
+        # "[SEP]" in a document is five letters in brackets, not the end of the passage.
+        tokenizer._tokenizer.encode_special_tokens = True
+        return cls(inference_session(path, WEIGHTS_SHA256), tokenizer, word_vectors())
+
+    def read(self, question: str, windows: Sequence[Window]) -> list[Reading]:
+        """A reading of each window, in their order. Windows do not influence each other.
+
+        A window is read up to MAX_TOKENS tokens, question and title included. A sentence that is cut off
+        there is judged by what was read of it.
+        """
+        asked = self._encode([question])[0]
+        return [self._read(asked, window) for window in windows]
+
+    def _read(self, asked: list[int], window: Window) -> Reading:
+        title, *sentences = self._encode([window.title, *window.sentences])
+        placed = layout(asked, title, sentences)
+        # One at a time: int8 steps are sized by what is read together, so company would change the scores.
+        feed = {
+            "words": self._words.of(np.array([placed.ids], np.int64)),
+            "segments": np.array([placed.segments], np.int64),
+        }
+        tokens, none = self._session.run(["tokens", "none"], feed)
+        return reading((tokens - none)[0], placed.sentences, len(window.sentences))
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        # Lone surrogates are no text to the tokenizer; a question from a command line can hold them.
+        sound = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        return [one.ids for one in self._tokenizer.encode_batch(sound, add_special_tokens=False)]
+
+
+def reading(odds: Scores, owners: Sequence[int], count: int) -> Reading:
+    """The log of the summed odds of a sentence's tokens, for each of `count` sentences, and of all."""
+    owner = np.asarray(owners)
+    sentences = tuple(log_sum(odds[owner == number]) for number in range(count))
+    return Reading(log_sum(odds[owner != OUTSIDE]), sentences)
+
+
+def log_sum(odds: Scores) -> float:
+    """log of the sum of exp(odds), at least MINIMUM; MINIMUM of nothing."""
+    if not len(odds):
+        return MINIMUM
+    top = float(odds.max())
+    return max(MINIMUM, top + float(np.log(np.exp(odds - top).sum())))
