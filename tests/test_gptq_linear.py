@@ -7,13 +7,16 @@ torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from ragqa.gptq.compiled import ALONE, compiled_loops  # noqa: E402
+from ragqa.gptq.embedding import StoredHead  # noqa: E402
 from ragqa.gptq.int4 import kernel_group_size, learn_layout, pack_codes, unpack_tiles  # noqa: E402
-from ragqa.gptq.linear import GptqLinear, TiledLinear, gptq_linear, tile_weights  # noqa: E402
-from ragqa.gptq.model import fuse  # noqa: E402
+from ragqa.gptq.linear import GptqLinear, TiledLinear, gptq_linear  # noqa: E402
 from ragqa.gptq.quantization import Quantization  # noqa: E402
 from ragqa.gptq.standin import random_layer  # noqa: E402
+from ragqa.gptq.tiles import fuse, tile_weights  # noqa: E402
 
 CPU = torch.device("cpu")
+needs_loops = pytest.mark.skipif(compiled_loops() is None, reason="llvmlite is not installed")
 needs_kernel = pytest.mark.skipif(learn_layout() is None, reason="this processor has no int4 kernel")
 
 
@@ -41,16 +44,65 @@ def relative(found, expected):
     bias=st.booleans(),
 )
 def test_kernels_agree_with_the_reference(seed, columns, tiles, group, act_order, sym, bias):
-    """Relative error at most 1e-2 through the bf16 kernel, at most 1e-5 dequantized in fp32."""
+    """Relative error at most 1e-2 through torch's bf16 kernel, 1e-5 compiled or dequantized in fp32."""
     packed, inputs, offset = layer(seed, columns * 128, tiles * 64, group, act_order=act_order, sym=sym)
     offset = offset if bias else None
     reference = GptqLinear(packed, offset)
-    fast = gptq_linear(packed, offset, CPU)
-    assert isinstance(fast, TiledLinear)
-    assert relative(fast(inputs), reference(inputs)) <= 1e-2
-    fast.longest_packed = 0
-    assert relative(fast(inputs), reference(inputs)) <= 1e-5
-    assert torch.equal(fast.dequantized(), reference.dequantized())
+    for loops in (None, compiled_loops()):
+        fast = TiledLinear(tile_weights(packed), offset, loops=loops)
+        fast.longest_packed = inputs.shape[0]
+        assert relative(fast(inputs), reference(inputs)) <= (1e-2 if loops is None else 1e-5)
+        fast.longest_packed = 0
+        assert relative(fast(inputs), reference(inputs)) <= 1e-5
+        assert torch.equal(fast.dequantized(), reference.dequantized())
+
+
+@needs_loops
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**31), columns=st.integers(1, 4), tiles=st.integers(1, 4), act_order=st.booleans()
+)
+def test_compiled_dequantizing_is_that_of_torch_to_the_bit(seed, columns, tiles, act_order):
+    """In bf16 too: rounded once, to even, from the product in fp32."""
+    packed, _, _ = layer(seed, columns * 128, tiles * 64, 64, act_order=act_order)
+    weights = tile_weights(packed)
+    expected = torch.empty(weights.inputs, weights.outputs)
+    found = torch.empty_like(expected)
+    weights.dequantize_into(expected)
+    compiled_loops().dequantize_into(found, weights)
+    assert torch.equal(found, expected)
+    narrow = torch.empty_like(found, dtype=torch.bfloat16)
+    compiled_loops().dequantize_into(narrow, weights)
+    assert torch.equal(narrow, expected.to(torch.bfloat16))
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("width", [96, 72])
+def test_heads_give_the_logits_of_their_table(dtype, width):
+    """72 columns are no whole step of the compiled loop."""
+    draw = torch.Generator().manual_seed(8)
+    table, hidden = torch.randn(333, width, generator=draw).to(dtype), torch.randn(2, width, generator=draw)
+    table[0, 0] = 1e-7  # the smallest half floats are denormal
+    head = StoredHead(table)
+    for states in (hidden, hidden[:1]):
+        assert relative(head(states), states @ table.float().T) <= 1e-6
+
+
+@needs_loops
+def test_several_threads_give_what_one_gives():
+    packed, inputs, _ = layer(9, 1024, 4 * ALONE // 1024 // 64 * 64 + 64, 128)
+    fast = gptq_linear(packed, None, CPU)
+    fast.longest_packed = 1
+    torch.set_num_threads(1)
+    expected = [fast(inputs[:1]), fast(inputs)]
+    torch.set_num_threads(3)
+    try:
+        found = [fast(inputs[:1]), fast(inputs)]
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(found[0], expected[0])
+    assert relative(found[1], expected[1]) <= 1e-6
 
 
 @needs_kernel

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ragqa.errors import RagqaError
+from ragqa.gptq.linear import product_dtype
 from ragqa.gptq.model import LoadedModel
 from ragqa.gptq.rope import STATIC_KINDS
 
@@ -60,7 +61,7 @@ class _Step:
 class _Layer:
     """One decoder layer's parts, looked up once: attribute look-ups cost as much a token as small products.
 
-    `mix` gives queries, keys and values side by side, `widen` the gate and what it gates.
+    `mix` gives queries, keys and values side by side, `widen` the gate and what it gates; both take `dtype`.
     """
 
     norm: Tensor
@@ -71,19 +72,22 @@ class _Layer:
     act: Callable[[Tensor], Tensor]
     down: Callable[[Tensor], Tensor]
     device: torch.device
+    dtype: torch.dtype
 
 
-def _layer_of(layer: Any) -> _Layer:
+def _layer_of(layer: Any, dtype: torch.dtype) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
+    device = layer.input_layernorm.weight.device
     return _Layer(
         norm=layer.input_layernorm.weight.detach().float(),
         mix=_together(attention, ("q_proj", "k_proj", "v_proj")),
         out=attention.o_proj.forward,
         post_norm=layer.post_attention_layernorm.weight.detach().float(),
         widen=_together(mlp, ("gate_proj", "up_proj")),
-        act=mlp.act_fn,
+        act=mlp.act_fn.forward,
         down=mlp.down_proj.forward,
-        device=layer.input_layernorm.weight.device,
+        device=device,
+        dtype=_product_type(device, dtype),
     )
 
 
@@ -100,7 +104,8 @@ def _together(block: Any, names: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
 class Decoder:
     """A loaded model's forward pass, `chunk` tokens at a time.
 
-    The residual stream is held in fp32, products and the KV cache in the model's type.
+    The residual stream is held in fp32, the KV cache in the model's type; so are activations where the device
+    multiplies in that type, and in fp32 where it does not.
 
     Not thread-safe with one cache; give each conversation its own.
     """
@@ -114,7 +119,7 @@ class Decoder:
         self.sliding = getattr(config, "sliding_window", None) if config.model_type == "mistral" else None
         self.static = config.rope_parameters["rope_type"] in STATIC_KINDS
         self._tables: tuple[Tensor, Tensor] | None = None
-        self._layers = [_layer_of(layer) for layer in model.module.model.layers]
+        self._layers = [_layer_of(layer, model.dtype) for layer in model.module.model.layers]
         self._final_norm = model.module.model.norm.weight.detach().float()
 
     def new_cache(self, capacity: int) -> KvCache:
@@ -164,17 +169,19 @@ class Decoder:
             states, step = _moved(states, step, layer.device)
             states = self._layer(layer, states, step, cache.keys[index], cache.values[index])
         cache.length = step.end
-        return self._norm(self._final_norm, states.to(self._final_norm.device))
+        return self._norm(self._final_norm, states.to(self._final_norm.device)).to(self.model.dtype)
 
     def _layer(self, layer: _Layer, states: Tensor, step: _Step, keys: Tensor, values: Tensor) -> Tensor:
-        mixed = layer.mix(self._norm(layer.norm, states)).view(states.shape[0], -1, self.size)
+        normed = self._norm(layer.norm, states).to(layer.dtype)
+        mixed = layer.mix(normed).view(states.shape[0], -1, self.size)
         # rotate_half(x) * sin, with the sign moved into the table of sines.
         straight = mixed[:, : self.heads + self.shared]
         turned = torch.addcmul(straight * step.cosine, straight.roll(self.size // 2, -1), step.sine)
         keys[:, step.start : step.end] = turned[:, self.heads :].transpose(0, 1)
         values[:, step.start : step.end] = mixed[:, self.heads + self.shared :].transpose(0, 1)
-        states = states + layer.out(self._attend(turned[:, : self.heads], keys, values, step))
-        gate, up = layer.widen(self._norm(layer.post_norm, states)).chunk(2, dim=-1)
+        attended = self._attend(turned[:, : self.heads].to(self.model.dtype), keys, values, step)
+        states = states + layer.out(attended.to(layer.dtype))
+        gate, up = layer.widen(self._norm(layer.post_norm, states).to(layer.dtype)).chunk(2, dim=-1)
         return states + layer.down(layer.act(gate) * up)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, step: _Step) -> Tensor:
@@ -197,7 +204,12 @@ class Decoder:
         return mixed[0].transpose(0, 1).reshape(tokens, -1)
 
     def _norm(self, weight: Tensor, states: Tensor) -> Tensor:
-        return functional.rms_norm(states, (states.shape[-1],), weight, self.epsilon).to(self.model.dtype)
+        if states.shape[0] == 1 and states.device.type == "cpu":
+            # The operator is made of ten others, which for one row cost more than the arithmetic.
+            row = states[0]
+            mean = float(torch.dot(row, row)) / row.shape[0]
+            return torch.mul(states, weight).mul_(1 / math.sqrt(mean + self.epsilon))
+        return functional.rms_norm(states, (states.shape[-1],), weight, self.epsilon)
 
     def _step(self, cache: KvCache, tokens: int, states: Tensor) -> _Step:
         start, end = cache.length, cache.length + tokens
@@ -221,7 +233,7 @@ class Decoder:
         """The model's own cosines and sines, (positions, 1, head size); half the sines negated."""
         rotary = self.model.module.model.rotary_emb
         positions = torch.arange(start, end, device=states.device).unsqueeze(0)
-        cosine, sine = (table.to(self.model.dtype) for table in rotary(states[None], positions))
+        cosine, sine = (table.to(self._layers[0].dtype) for table in rotary(states[None], positions))
         sine = sine[0].clone()
         sine[:, : self.size // 2].neg_()
         return cosine[0].unsqueeze(1), sine.unsqueeze(1)
@@ -232,7 +244,12 @@ def _moved(states: Tensor, step: _Step, device: torch.device) -> tuple[Tensor, _
     if states.device == device:
         return states, step
     mask = None if step.mask is None else step.mask.to(device)
-    return states.to(device), _Step(step.start, step.end, step.cosine.to(device), step.sine.to(device), mask)
+    cosine, sine = (table.to(device) for table in (step.cosine, step.sine))
+    return states.to(device), _Step(step.start, step.end, cosine, sine, mask)
+
+
+def _product_type(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    return product_dtype(dtype) if device.type == "cpu" else dtype
 
 
 def _head_size(config: Any) -> int:

@@ -1,34 +1,30 @@
-"""Our GPTQ linear layer on PyTorch's operators. Knows no file and no model.
+"""Our GPTQ linear layer. Knows no file and no model.
 
-One copy of the weights is resident. Layers that torch's int4 kernel can serve lie in the kernel's own
-layout, with the columns permuted once so that each group of an act-order layer is contiguous; short inputs
-go through the kernel, long ones through weights dequantized tile by tile. All others keep the checkpoint's
-layout and are
-dequantized and multiplied: that is the reference, on any device.
+One copy of the weights is resident. Layers that torch's int4 kernel can serve lie in its layout
+(`ragqa.gptq.tiles`): short inputs are multiplied by the packed codes, long ones by weights dequantized piece
+by piece. Loops compiled for this processor do both where llvmlite is installed, torch's operators elsewhere.
+All other layers keep the checkpoint's layout and are dequantized and multiplied: that is the reference, on
+any device.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ragqa.gptq.int4 import (
-    TileLayout,
-    kernel_group_size,
-    learn_layout,
-    multiply,
-    pack_codes,
-    unpack_tiles,
-)
-from ragqa.gptq.packing import PackedLinear, dequantize, unpack
+from ragqa.gptq.compiled import Loops, compiled_loops
+from ragqa.gptq.int4 import multiply
+from ragqa.gptq.packing import PackedLinear, dequantize
+from ragqa.gptq.tiles import TiledWeights, tile_weights
 
 Kernels = Literal["auto", "reference"]
 
+LONGEST_COMPILED_INPUT = 8
+"""Rows up to which the compiled product is faster than dequantizing (`benchmarks/gptq.py crossover`)."""
+
 LONGEST_PACKED_INPUT = 48
-"""Rows up to which the int4 kernel is faster than dequantizing (`benchmarks/gptq.py crossover`): between 32
-and 64 on AVX2, for layers of 576 to 5,632 columns."""
+"""The same of torch's int4 kernel, without llvmlite: between 32 and 64 on AVX2, for 576 to 5,632 columns."""
 
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
 
@@ -59,108 +55,27 @@ class GptqLinear(nn.Module):
         return functional.linear(inputs, self.dequantized(inputs.dtype), bias)
 
 
-@dataclass(frozen=True, slots=True)
-class TiledWeights:
-    """A weight in the int4 kernel's layout. `order` is the model's column at each place, None for in order.
-
-    codes uint8 (outputs, inputs / 2); scales fp16 and zeros uint8 (tiles, groups, rows of a tile).
-    """
-
-    codes: Tensor
-    scales: Tensor
-    zeros: Tensor
-    order: Tensor | None
-    group_size: int
-    layout: TileLayout
-
-    @property
-    def outputs(self) -> int:
-        return self.codes.shape[0]
-
-    @property
-    def inputs(self) -> int:
-        return self.codes.shape[1] * 2
-
-    def rows(self, start: int, end: int) -> "TiledWeights":
-        """Outputs start … end as views; both must be whole tiles."""
-        tile = slice(start // self.layout.rows, end // self.layout.rows)
-        return TiledWeights(
-            self.codes[start:end],
-            self.scales[tile],
-            self.zeros[tile],
-            self.order,
-            self.group_size,
-            self.layout,
-        )
-
-    def kernel_constants(self) -> Tensor:
-        """(groups, outputs, 2) in bf16 as the kernel reads them: `(code - 8) * scale + zero`."""
-        scales, zeros = self.scales.float(), self.zeros.float()
-        pairs = torch.stack((scales, (8 - zeros) * scales), dim=-1)
-        return pairs.transpose(0, 1).reshape(pairs.shape[1], -1, 2).to(torch.bfloat16).contiguous()
-
-    def dequantize_into(self, target: Tensor, first: int) -> None:
-        """Fill target (inputs, columns) with the transposed weight of the outputs from `first` on.
-
-        Columns stay in the permuted order. `first` and the number of columns must be whole tiles.
-        """
-        rows = self.layout.rows
-        tiles = slice(first // rows, (first + target.shape[1]) // rows)
-        codes = unpack_tiles(self.codes[first : first + target.shape[1]], self.layout)
-        grouped = codes.reshape(codes.shape[0], -1, self.group_size, rows)
-        scales = self.scales[tiles].to(target.dtype).unsqueeze(2)
-        # Differences of 4-bit codes are exact in every type; scales are rounded to the target's.
-        centred = grouped.view(torch.int8) - self.zeros[tiles].view(torch.int8).unsqueeze(2)
-        view = target.view(grouped.shape[1], self.group_size, grouped.shape[0], rows).permute(2, 0, 1, 3)
-        torch.mul(centred, scales, out=view)
-
-
-def tile_weights(packed: PackedLinear) -> TiledWeights | None:
-    """The kernel's form of a layer, or None where the kernel cannot serve it.
-
-    It serves 4 bits with groups of 32 columns or more that are all equally large, and whole tiles of outputs.
-    """
-    layout = learn_layout()
-    groups = packed.scales.shape[0]
-    if packed.bits != 4 or layout is None or packed.outputs % layout.rows or packed.inputs % groups:
-        return None
-    own = packed.inputs // groups
-    size = kernel_group_size(packed.inputs, own)
-    index = packed.g_idx.long()
-    if size is None or not bool((torch.bincount(index, minlength=groups) == own).all()):
-        return None
-    in_order = bool((index.diff() >= 0).all())
-    order = None if in_order else torch.argsort(index, stable=True)
-    codes, zeros = unpack(packed)
-    turned = codes if order is None else codes[order]
-
-    def by_tile(values: Tensor) -> Tensor:
-        finer = values.repeat_interleave(own // size, 0)
-        return finer.reshape(finer.shape[0], -1, layout.rows).transpose(0, 1).contiguous()
-
-    return TiledWeights(
-        codes=pack_codes(turned.T),
-        scales=by_tile(packed.scales.to(torch.float16)),
-        zeros=by_tile(zeros.to(torch.uint8)),
-        order=order,
-        group_size=size,
-        layout=layout,
-    )
-
-
 class TiledLinear(nn.Module):
-    """A linear layer over `TiledWeights`: the int4 kernel for short inputs, dequantized tiles for long ones.
+    """A linear layer over `TiledWeights`: packed codes for short inputs, dequantized pieces for long ones.
 
-    With kernels="reference" every input is multiplied by dequantized weights. The kernel computes in bf16
-    whatever it is given, with a relative error of about 3e-3.
+    With kernels="reference" every input is multiplied by dequantized weights. The compiled product computes
+    in fp32 (relative error about 3e-7), torch's int4 kernel in bf16 whatever it is given (about 3e-3).
+    `loops` None is torch's operators alone.
     """
 
-    def __init__(self, weights: TiledWeights, bias: Tensor | None = None, kernels: Kernels = "auto") -> None:
+    def __init__(
+        self,
+        weights: TiledWeights,
+        bias: Tensor | None = None,
+        kernels: Kernels = "auto",
+        loops: Loops | None = None,
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = weights.inputs, weights.outputs
-        self.weights = weights
+        self.weights, self.loops = weights, loops
         self.register_buffer("bias", bias)
-        self.longest_packed = LONGEST_PACKED_INPUT if kernels == "auto" else 0
+        longest = LONGEST_PACKED_INPUT if loops is None else LONGEST_COMPILED_INPUT
+        self.longest_packed = longest if kernels == "auto" else 0
         self._constants: Tensor | None = None
 
     def resident_tensors(self) -> list[Tensor]:
@@ -176,9 +91,13 @@ class TiledLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         flat = inputs if inputs.dim() == 2 else inputs.reshape(-1, self.in_features)
-        if self.weights.order is not None:
-            flat = flat.index_select(1, self.weights.order)
-        product = self._packed(flat) if flat.shape[0] <= self.longest_packed else self._dequantized(flat)
+        if flat.shape[0] > self.longest_packed:
+            product = self._dequantized(self._ordered(flat))
+        elif self.loops is None:
+            product = self._packed(self._ordered(flat))
+        else:
+            wide = flat.float().contiguous()
+            product = self.loops.multiply(wide, self.weights).to(flat.dtype)
         if self.bias is not None:
             product += self.get_buffer("bias")
         return product if inputs.dim() == 2 else product.reshape(*inputs.shape[:-1], self.out_features)
@@ -186,10 +105,13 @@ class TiledLinear(nn.Module):
     def dequantized(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The weight this layer stands for, (outputs, inputs), columns in the model's order."""
         weight = torch.empty(self.in_features, self.out_features, dtype=dtype)
-        self.weights.dequantize_into(weight, 0)
+        self.weights.dequantize_into(weight)
         if self.weights.order is not None:
             weight = torch.empty_like(weight).index_copy_(0, self.weights.order, weight)
         return weight.T.contiguous()
+
+    def _ordered(self, flat: Tensor) -> Tensor:
+        return flat if self.weights.order is None else flat.index_select(1, self.weights.order)
 
     def _packed(self, flat: Tensor) -> Tensor:
         if self._constants is None:
@@ -204,10 +126,13 @@ class TiledLinear(nn.Module):
         product = torch.empty(flat.shape[0], self.out_features, dtype=kind)
         target = torch.empty(self.in_features * min(step, self.out_features), dtype=kind)
         for first in range(0, self.out_features, step):
-            columns = min(step, self.out_features - first)
-            part = target[: self.in_features * columns].view(self.in_features, columns)
-            self.weights.dequantize_into(part, first)
-            torch.mm(wide, part, out=product[:, first : first + columns])
+            part = self.weights.rows(first, min(first + step, self.out_features))
+            columns = target[: self.in_features * part.outputs].view(self.in_features, part.outputs)
+            if self.loops is None:
+                part.dequantize_into(columns)
+            else:
+                self.loops.dequantize_into(columns, part)
+            torch.mm(wide, columns, out=product[:, first : first + part.outputs])
         return product.to(flat.dtype)
 
 
@@ -227,5 +152,5 @@ def gptq_linear(
     """The fastest of our layers for these weights on this device."""
     tiled = tile_weights(packed) if device.type == "cpu" else None
     if tiled is not None:
-        return TiledLinear(tiled, bias, kernels)
+        return TiledLinear(tiled, bias, kernels, compiled_loops())
     return GptqLinear(packed, bias).to(device)

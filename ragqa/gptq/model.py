@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ragqa.errors import CheckpointError
 from ragqa.gptq.checkpoint import Checkpoint
 from ragqa.gptq.embedding import StoredEmbedding, StoredHead
-from ragqa.gptq.linear import GptqLinear, Kernels, TiledLinear, TiledWeights, gptq_linear
+from ragqa.gptq.linear import GptqLinear, Kernels, TiledLinear, gptq_linear
 from ragqa.gptq.rope import normalise_rope, read_scaling, scale_rope, window_of
+from ragqa.gptq.tiles import fuse
 
 FUSED = (("self_attn", ("q_proj", "k_proj", "v_proj")), ("mlp", ("gate_proj", "up_proj")))
 """Projections that read the same input: one product serves them where their layouts agree."""
@@ -231,28 +232,12 @@ def _fuse_layers(module: Any) -> None:
                     start += part.out_features
                 biases = [part.bias for part in parts]
                 bias = None if biases[0] is None else torch.cat(biases)
-                fused = TiledLinear(whole, bias, "auto" if parts[0].longest_packed else "reference")
+                fused = TiledLinear(
+                    whole, bias, "auto" if parts[0].longest_packed else "reference", parts[0].loops
+                )
                 # Not a registered submodule: transformers' own forward never sees it, parameters are not
                 # doubled.
                 object.__setattr__(getattr(layer, block), "fused", fused)
-
-
-def fuse(parts: list[TiledWeights]) -> TiledWeights | None:
-    """One weight whose outputs are those of the parts in turn; None where their columns or groups differ."""
-    first = parts[0]
-    for other in parts[1:]:
-        if (other.order is None) != (first.order is None) or other.group_size != first.group_size:
-            return None
-        if first.order is not None and other.order is not None and not torch.equal(first.order, other.order):
-            return None
-    return TiledWeights(
-        codes=torch.cat([part.codes for part in parts]),
-        scales=torch.cat([part.scales for part in parts]),
-        zeros=torch.cat([part.zeros for part in parts]),
-        order=first.order,
-        group_size=first.group_size,
-        layout=first.layout,
-    )
 
 
 def _replace(module: Any, name: str, layer: nn.Module) -> None:
