@@ -83,7 +83,7 @@ class Answerer:
     def _options(self) -> GenerationOptions:
         settings = self.settings
         return GenerationOptions(
-            settings.max_answer_tokens, settings.temperature, settings.top_p, settings.seed
+            settings.max_answer_tokens, settings.temperature, settings.top_p, settings.seed, settings.strict
         )
 
     def _judge(self, draft: Answer, prompt: Prompt, generation: Generation) -> Answer:

@@ -7,6 +7,7 @@ the weights say, a source that is not in the prompt cannot be written.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from ingest.types import Metadata
@@ -54,7 +55,6 @@ class SourceConstraint:
             [self._encode(f"\n{key}: {value}") for key, value in defuse_metadata(block)] for block in blocks
         ]
         self._newline = self._encode("\n")
-        self._unbroken: frozenset[int] | None = None
         self._seen: tuple[int, ...] = ()
         self._places: frozenset[_Place] | None = None
 
@@ -68,7 +68,7 @@ class SourceConstraint:
         if self._places is not None:
             return self._following(self._places)
         if _LABEL_WORD.search(self._decode(ids[-_LOOK_BACK:])):
-            return self._not_past_colon()
+            return _not_past_colon(self._tokenizer)
         return None
 
     def _take(self, ids: Sequence[int]) -> None:
@@ -116,21 +116,23 @@ class SourceConstraint:
                 whole = True
         return frozenset(found) | (self._ends if whole or not found else frozenset())
 
-    def _not_past_colon(self) -> frozenset[int]:
-        """All ids but those that hold a label's colon together with the text behind it (`://`)."""
-        if self._unbroken is None:
-            texts = ((token, self._decode([token])) for token in range(len(self._tokenizer)))
-            self._unbroken = frozenset(token for token, text in texts if not _PAST_COLON.match(text))
-        return self._unbroken
-
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
     def _decode(self, ids: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        return _decoded(self._tokenizer, ids)
+
+
+@lru_cache(maxsize=4)
+def _not_past_colon(tokenizer: Any) -> frozenset[int]:
+    """All ids but those that hold a label's colon together with the text behind it (`://`)."""
+    texts = ((token, _decoded(tokenizer, [token])) for token in range(len(tokenizer)))
+    return frozenset(token for token, text in texts if not _PAST_COLON.match(text))
+
+
+def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
 
 
 def restrict(logits: Any, allowed: frozenset[int] | None) -> Any:

@@ -10,12 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ragqa.gptq.decoder import Decoder
+from ragqa.gptq.constrained import Constraint, restrict
+from ragqa.gptq.decoder import Decoder, KvCache
 
 Stopped = Literal["end", "stop", "length", "interrupted"]
 REPLACEMENT = "\ufffd"
 """What a tokenizer shows for bytes that are no whole character yet."""
 
+OnPrompt = Callable[[Tensor, KvCache], None]
 LONGEST_CHARACTER = 8
 """Tokens after which bytes are shown as they are: a character of UTF-8 takes at most four."""
 
@@ -107,6 +109,10 @@ class TextStream:
         return text
 
 
+def ignore_prompt(_logits: Tensor, _cache: KvCache) -> None:
+    """Look at nothing."""
+
+
 def continue_text(
     decoder: Decoder,
     tokenizer: Any,
@@ -115,12 +121,16 @@ def continue_text(
     ends: frozenset[int],
     stops: Sequence[str],
     on_text: Callable[[str], None],
+    constraint: Constraint | None = None,
+    on_prompt: OnPrompt = ignore_prompt,
 ) -> Continuation:
     """Continue a prompt.
 
     Ends at a token of `ends`, at a string of `stops`, at `max_tokens` or the window's end ("length"), or at
     Ctrl-C ("interrupted", with what there is so far). Raises RagqaError where the prompt itself does not fit
-    the window.
+    the window. Only tokens that the `constraint` allows are written; where it allows a single one, nothing is
+    computed for it. `on_prompt` sees the first logits and the cache behind them before anything is written;
+    it leaves the cache as long as it was.
     """
     room = min(sampling.max_tokens, decoder.model.window - len(ids))
     stream = TextStream(tokenizer, stops, on_text)
@@ -129,15 +139,24 @@ def continue_text(
         cache = decoder.new_cache(len(ids) + max(room, 0))
         chooser = torch.Generator().manual_seed(sampling.seed)
         unread = list(ids)
-        for _ in range(room):
-            token = choose(decoder.logits(torch.tensor(unread), cache), sampling, chooser)
+        for place in range(room):
+            allowed = constraint.allowed(stream.ids) if constraint and place else None
+            if allowed is not None and len(allowed) == 1:
+                (token,) = allowed
+            else:
+                logits = decoder.logits(torch.tensor(unread), cache)
+                unread = []
+                if place == 0:
+                    on_prompt(logits, cache)
+                    allowed = constraint.allowed(()) if constraint else None
+                token = choose(restrict(logits, allowed), sampling, chooser)
             if token in ends:
                 stopped = "end"
                 break
             if stream.push(token):
                 stopped = "stop"
                 break
-            unread = [token]
+            unread.append(token)
     except KeyboardInterrupt:
         stopped = "interrupted"
     return Continuation(stream.finish(), tuple(stream.ids), stopped)

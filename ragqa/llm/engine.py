@@ -16,12 +16,13 @@ def ignore_text(_piece: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
-    """How to generate. Temperature 0 is greedy."""
+    """How to generate. Temperature 0 is greedy. `strict` asks the engine to be surer before it answers."""
 
     max_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    strict: bool = False
 
 
 class Engine(Protocol):

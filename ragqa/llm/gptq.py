@@ -16,12 +16,14 @@ from ragqa.gptq.presets import PRESETS, Preset, preset_of
 from ragqa.gptq.proof import read_proven_length
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
 from ragqa.prompt import WRAPPERS
-from ragqa.types import Generation, Prompt
+from ragqa.types import REFUSAL, Generation, Prompt
 
 if TYPE_CHECKING:
+    from ragqa.gptq.constrained import Constraint
     from ragqa.gptq.decoder import Decoder
     from ragqa.gptq.encoding import Encoder
     from ragqa.gptq.model import LoadedModel, LoadOptions
+    from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ class GptqEngine:
     ends: frozenset[int]
     stops: tuple[str, ...] = ()
     licence: str | None = None
+    rule: "RefusalRule | None" = None
     name: str = field(default="gptq", init=False)
     estimated: bool = field(default=False, init=False)
 
@@ -54,10 +57,15 @@ class GptqEngine:
     ) -> Generation:
         """Answer the prompt's ids. Ctrl-C ends it with what there is, marked `interrupted`.
 
+        Source lines can only be those of blocks in the prompt. A model with a refusal rule refuses by its
+        log-odds, and says so as `confidence`.
+
         Raises RagqaError where prompt and answer do not fit the window.
         """
         from ragqa.errors import PromptTooLongError
+        from ragqa.gptq.constrained import SourceConstraint
         from ragqa.gptq.generate import Sampling, continue_text
+        from ragqa.gptq.refusing import log_odds
 
         if len(prompt.token_ids) + 1 > self.window:
             raise PromptTooLongError(
@@ -71,10 +79,36 @@ class GptqEngine:
             options.seed,
         )
         tokenizer = self.encoder.tokenizer
+        blocks = [block.metadata for block in prompt.blocks]
+        # Without blocks there is no source to cite, and nothing to refuse by.
+        sources = SourceConstraint(blocks, tokenizer, self.ends) if blocks else None
+        refusing = self._refusing(self.rule, sources) if sources and self.rule else None
+
+        def weigh(logits: Any, cache: Any) -> None:
+            if refusing:
+                odds = log_odds(self.decoder, cache, logits, refusing.first)
+                refusing.decide(odds, strict=options.strict)
+
         written = continue_text(
-            self.decoder, tokenizer, prompt.token_ids, sampling, self.ends, self.stops, on_text
+            self.decoder,
+            tokenizer,
+            prompt.token_ids,
+            sampling,
+            self.ends,
+            self.stops,
+            on_text,
+            constraint=refusing or sources,
+            on_prompt=weigh,
         )
-        return Generation(written.text, len(written.ids), written.stopped)
+        confidence = refusing.confidence if refusing else None
+        return Generation(written.text, len(written.ids), written.stopped, confidence)
+
+    def _refusing(self, rule: "RefusalRule", sources: "Constraint") -> "RefusalConstraint":
+        from ragqa.gptq.refusing import RefusalConstraint
+
+        tokenizer = self.encoder.tokenizer
+        refusal = tokenizer.encode(REFUSAL, add_special_tokens=False)
+        return RefusalConstraint(refusal, rule, self.ends, len(tokenizer), sources)
 
 
 def open_gptq_engine(
@@ -96,6 +130,7 @@ def open_gptq_engine(
         from ragqa.gptq.checkpoint import open_checkpoint
         from ragqa.gptq.decoder import Decoder
         from ragqa.gptq.model import LoadOptions, load_model
+        from ragqa.gptq.refusing import read_rule
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
     preset, folder = find_model(model, revision)
@@ -112,6 +147,7 @@ def open_gptq_engine(
         ends=end_ids(folder, tokenizer, loaded.config.eos_token_id),
         stops=preset.stops if preset else (),
         licence=preset.licence if preset else None,
+        rule=read_rule(folder),
     )
 
 

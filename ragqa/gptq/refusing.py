@@ -1,0 +1,101 @@
+"""Whether to refuse, by the model's log-odds of refusing against a threshold. Knows no prompt grammar.
+
+A model tuned to refuse with one fixed sentence says by the first tokens of that sentence how sure it is. Its
+own word takes the threshold 0; another one, chosen on validation data, is kept beside the weights.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ragqa.errors import CheckpointError
+from ragqa.gptq.constrained import Constraint
+from ragqa.gptq.decoder import Decoder, KvCache
+
+NAME = "ragqa_refusal.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRule:
+    """Refuse where the log-odds of the refusal's first `tokens` tokens are at least `threshold`; `strict`
+    stands in its place under `--strict`."""
+
+    tokens: int
+    threshold: float
+    strict: float
+
+    def limit(self, *, strict: bool) -> float:
+        """The threshold that counts."""
+        return self.strict if strict else self.threshold
+
+
+def read_rule(folder: Path) -> RefusalRule | None:
+    """The rule beside a model; None where it has none. Raises CheckpointError for one that is broken."""
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return RefusalRule(int(held["tokens"]), float(held["threshold"]), float(held["strict"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is no refusal rule: {error!r}") from error
+
+
+def write_rule(folder: Path, rule: RefusalRule) -> None:
+    """Put the rule beside a model."""
+    (folder / NAME).write_text(json.dumps(asdict(rule), indent=1) + "\n", encoding="utf-8")
+
+
+def log_odds(decoder: Decoder, cache: KvCache, logits: Tensor, first: Sequence[int]) -> float:
+    """ln(p / (1 - p)) of the reply beginning with the ids `first`; the cache is left as long as it was.
+
+    `logits` are those after the prompt.
+    """
+    total, length = 0.0, cache.length
+    for place, token in enumerate(first):
+        total += float(torch.log_softmax(logits, -1)[token])
+        if place + 1 < len(first):
+            logits = decoder.logits(torch.tensor([token]), cache)
+    cache.length = length
+    total = min(total, -1e-9)
+    return total - math.log(-math.expm1(total))
+
+
+class RefusalConstraint:
+    """The refusal, whole, or a reply that does not begin as it does: what `log_odds` and threshold say.
+
+    `decide` is told the log-odds first; what comes behind the beginning is left to `behind`.
+    """
+
+    def __init__(
+        self, refusal: Sequence[int], rule: RefusalRule, ends: frozenset[int], words: int, behind: Constraint
+    ) -> None:
+        self._refusal, self._rule, self._ends = tuple(refusal), rule, ends
+        self._words, self._behind = words, behind
+        self.refuses = False
+        self.confidence = 0.0
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """The ids whose log-odds decide."""
+        return self._refusal[: self._rule.tokens]
+
+    def decide(self, odds: float, *, strict: bool) -> None:
+        """Refuse or not; `confidence` is 0.5 at the threshold, 1 where answering is sure."""
+        distance = self._rule.limit(strict=strict) - odds
+        self.refuses = distance <= 0
+        self.confidence = 1 / (1 + math.exp(-max(-700.0, min(700.0, distance))))
+
+    def allowed(self, ids: Sequence[int]) -> frozenset[int] | None:
+        """The ids that may follow the reply's `ids` so far; None where any may."""
+        if self.refuses:
+            return frozenset({self._refusal[len(ids)]}) if len(ids) < len(self._refusal) else self._ends
+        last = len(self.first) - 1
+        if len(ids) == last and tuple(ids) == self.first[:last]:
+            return frozenset(range(self._words)) - {self.first[last]}
+        return self._behind.allowed(ids)
