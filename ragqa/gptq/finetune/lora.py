@@ -55,6 +55,12 @@ def add_adapter(model: nn.Module, rank: int, alpha: float, seed: int) -> None:
         setattr(parent, leaf, LoraLinear(getattr(parent, leaf), rank, alpha, generator))
 
 
+def freeze_blocks(model: Any, count: int) -> None:
+    """Leave the adapter of the lowest `count` blocks as it is: no gradient is computed through them."""
+    for block in model.model.layers[:count]:
+        block.requires_grad_(requires_grad=False)
+
+
 def merge_adapter(model: nn.Module) -> None:
     """Add each product to its frozen weight and put the plain layer back, in place."""
     for name, layer in list(adapted_layers(model)):

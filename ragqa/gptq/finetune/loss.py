@@ -96,8 +96,12 @@ def _logits(model: Any, hidden: Tensor) -> Tensor:
 
 
 def _mask(row: Row, device: torch.device) -> Tensor | None:
-    """(1, 1, tokens, tokens), true where a token may look; None where plain causal attention is meant."""
-    if not any(row.segments):
+    """(1, 1, tokens, tokens), true where a token may look; None where plain causal attention is meant.
+
+    Positions that jump need the mask though it is the plain one: without, transformers takes a jump for the
+    border between two packed texts.
+    """
+    if not any(row.segments) and row.positions[-1] == len(row.ids) - 1:
         return None
     segments = torch.tensor(row.segments, device=device)
     same = (segments[None, :] == segments[:, None]) | (segments[None, :] == 0)

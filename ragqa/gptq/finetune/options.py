@@ -32,12 +32,16 @@ class FinetuneOptions:
     # Stage 1: plain text, cut into windows of `window` tokens.
     texts: tuple[Path, ...] = ()
     window: int = 8192
+    # Past the window: every second window's positions jump once, so that distances up to `reach` are seen.
+    reach: int = 0
     long: Stage = field(default_factory=lambda: Stage(steps=100, rows=1, rate=5e-4))
     # Stage 2: closed-context examples, as `benchmarks/finetune_data.py` writes them.
     examples: Path | None = None
     validation: Path | None = None
     answers: Stage = field(default_factory=lambda: Stage(steps=1000, rows=4, rate=1e-3, warmup=20, decay=200))
     validate_every: int = 100
+    # The lowest blocks keep their adapter of stage 1: no gradient goes through them.
+    frozen_blocks: int = 0
     # The adapter.
     factor: float = 2.0
     rank: int = 32

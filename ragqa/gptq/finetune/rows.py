@@ -28,11 +28,12 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An instruction over a group's blocks and the reply to learn."""
+    """An instruction over a group's blocks and the reply to learn; all of it, or its beginning only."""
 
     instruction: str
     target: str
     answerable: bool
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,12 @@ def _group(record: dict[str, Any]) -> Group:
         for block in record["blocks"]
     )
     questions = tuple(
-        Question(str(asked["instruction"]), str(asked["target"]), bool(asked["answerable"]))
+        Question(
+            str(asked["instruction"]),
+            str(asked["target"]),
+            bool(asked["answerable"]),
+            bool(asked.get("whole", True)),
+        )
         for asked in record["questions"]
     )
     return Group(blocks, questions)
@@ -112,7 +118,9 @@ class ChatEncoder:
 def question_row(group: Group, encoder: ChatEncoder) -> Row:
     """The group as one row: what all its prompts begin with is shared."""
     prompts = [encoder.prompt(write(group.blocks, asked.instruction)) for asked in group.questions]
-    replies = [(*encoder.text(asked.target), encoder.end) for asked in group.questions]
+    replies = [
+        (*encoder.text(asked.target), *([encoder.end] if asked.whole else [])) for asked in group.questions
+    ]
     shared = _common_prefix(prompts) if len(prompts) > 1 else 0
     segments = [
         _segment(prompt[shared:], reply, asked.answerable)
@@ -128,30 +136,39 @@ def probe_row(group: Group, encoder: ChatEncoder) -> Row:
     return Row(row.ids, row.positions, row.segments, tuple(float(w > 1) for w in row.weights))
 
 
-def text_rows(texts: Iterable[str], encoder: ChatEncoder, window: int) -> tuple[Row, ...]:
-    """The texts one after another, cut into windows of exactly `window` tokens; the rest is left out."""
+def text_rows(texts: Iterable[str], encoder: ChatEncoder, window: int, reach: int = 0) -> tuple[Row, ...]:
+    """The texts one after another, cut into windows of exactly `window` tokens; the rest is left out.
+
+    With a `reach` beyond the window, the positions of every second window jump once, at a random place, by a
+    random distance: distances up to `reach` are seen at the cost of short windows (PoSE: Zhu et al. 2023,
+    https://arxiv.org/abs/2309.10400).
+    """
     stream: list[int] = []
     for text in texts:
         stream += [*encoder.text(text), encoder.end]
     weights = (0.0, *[1.0] * (window - 1))
     plain = (0,) * window
-    return tuple(
-        Row(tuple(stream[start : start + window]), tuple(range(window)), plain, weights)
-        for start in range(0, len(stream) - window + 1, window)
-    )
+    rows = []
+    for number, start in enumerate(range(0, len(stream) - window + 1, window)):
+        positions = _jumping(window, reach, number) if reach > window and number % 2 else tuple(range(window))
+        rows.append(Row(tuple(stream[start : start + window]), positions, plain, weights))
+    return tuple(rows)
+
+
+def _jumping(window: int, reach: int, number: int) -> Ids:
+    random_ = random.Random(f"{window}/{reach}/{number}")  # noqa: S311 (a variation, no secret)
+    place = random_.randint(window // 8, window - window // 8)
+    jump = random_.randint(1, reach - window)
+    return (*range(place), *range(place + jump, window + jump))
 
 
 def plan(lengths: Sequence[int], rows_per_step: int, epoch: int, seed: int) -> tuple[tuple[int, ...], ...]:
     """Which rows each step of an epoch takes; a step's rows are of about one length, so no process waits.
 
-    `lengths` are the rows' sizes in any unit. The first epoch leans towards short rows at its start. Rows
-    beyond whole steps are left to another epoch.
+    `lengths` are the rows' sizes in any unit. Rows beyond whole steps are left to another epoch.
     """
     random_ = random.Random(f"{seed}/{epoch}")  # noqa: S311 (an order, no secret)
-    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
-    lean = 0.5 if epoch == 0 else 0.0
-    keys = {number: lean * rank / len(lengths) + random_.random() for rank, number in enumerate(by_length)}
-    order = sorted(by_length, key=keys.__getitem__)
+    order = random_.sample(range(len(lengths)), len(lengths))
     steps: list[tuple[int, ...]] = []
     pool = rows_per_step * 8
     for start in range(0, len(order), pool):

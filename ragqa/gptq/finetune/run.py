@@ -12,7 +12,7 @@ import torch
 
 from ragqa.errors import CheckpointError
 from ragqa.gptq.finetune.base import load_base
-from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, write_adapter
+from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, freeze_blocks, write_adapter
 from ragqa.gptq.finetune.loss import backward
 from ragqa.gptq.finetune.options import (
     FinetuneOptions,
@@ -117,7 +117,7 @@ def _run_long(session: _Session) -> None:
     if options.long.steps <= session.position.step or not options.texts:
         return
     texts = [path.read_text(encoding="utf-8") for path in options.texts]
-    rows = text_rows(texts, session.encoder, options.window)
+    rows = text_rows(texts, session.encoder, options.window, options.reach)
     _run_stage(session, "long", options.long, [options.window] * len(rows), rows.__getitem__)
 
 
@@ -125,6 +125,7 @@ def _run_answers(session: _Session) -> None:
     options = session.options
     if options.examples is None:
         raise CheckpointError(f"{options.out} stands in the second stage; name the examples to go on with")
+    freeze_blocks(session.model, options.frozen_blocks)
     groups = read_groups(options.examples)
     lengths = [group.characters for group in groups]
     _run_stage(

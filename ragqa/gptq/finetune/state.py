@@ -44,6 +44,7 @@ def fingerprint(options: FinetuneOptions) -> dict[str, Any]:
         "alpha": options.alpha,
         "seed": options.seed,
         "window": options.window,
+        "reach": options.reach,
         "long_rows": options.long.rows,
         "answer_rows": options.answers.rows,
     }
@@ -79,13 +80,14 @@ def resume(options: FinetuneOptions, model: nn.Module, optimizer: Any) -> Positi
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["ragqa"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    position = Position(**facts["position"])
+    elsewhere = ("answer_rows",) if position.stage == "long" else ("window", "reach", "long_rows")
     for key, value in fingerprint(options).items():
-        if facts["fingerprint"][key] != value:
+        if key not in elsewhere and facts["fingerprint"].get(key, value) != value:
             raise CheckpointError(
                 f"{path} was made with {key} {facts['fingerprint'][key]}, not {value}; use another folder"
             )
     fill_adapter(model, {name: tensor for name, tensor in tensors.items() if "/" not in name})
-    position = Position(**facts["position"])
     if position.updates:
         _fill_moments(model, optimizer, tensors, position.updates)
     return position
@@ -93,5 +95,7 @@ def resume(options: FinetuneOptions, model: nn.Module, optimizer: Any) -> Positi
 
 def _fill_moments(model: nn.Module, optimizer: Any, tensors: dict[str, Tensor], updates: int) -> None:
     for name, parameter in adapter_tensors(model).items():
+        if f"{MOMENTS[0]}/{name}" not in tensors:  # frozen in this stage
+            continue
         state = {moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS}
         optimizer.state[parameter] = {"step": torch.tensor(float(updates)), **state}
