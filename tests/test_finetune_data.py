@@ -12,7 +12,11 @@ from ragqa.prompt import parse, write
 from ragqa.types import REFUSAL
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "finetune_data.py"
-SETS = ("boolq", "fairytale", "selqa", "tsqa", "medquad", "qafeedback", "dolly")
+TRAINING = ("boolq", "fairytale", "selqa", "tsqa", "medquad", "qafeedback", "dolly")
+MEASURED = ("squad2", "nq_gold", "qed", "clapnq", "covidqa", "tatqa")
+SETS = (*(f"train_{name}" for name in TRAINING), *MEASURED)
+SHORT = {"train_boolq": "yes", "train_fairytale": "a {trade}", "train_tsqa": "{town}"}
+SHORT |= dict.fromkeys(("squad2", "nq_gold", "qed", "covidqa", "tatqa"), "{town}")
 PEOPLE = [
     "Ada Lark",
     "Bo Fennel",
@@ -42,10 +46,10 @@ TOWNS = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Seven small sets in the form of the evaluation data."""
+    """Small sets in the form of the evaluation data."""
     root = tmp_path_factory.mktemp("data")
     for place, name in enumerate(SETS):
-        folder = root / "eval" / f"train_{name}"
+        folder = root / "eval" / name
         folder.mkdir(parents=True)
         documents, questions = [], []
         for number in range(40):
@@ -55,7 +59,7 @@ def data(tmp_path_factory):
             sentence = f"{person} was born in {town} in {year} and worked there as a {trade}."
             text = f"{sentence} The neighbours of {person} spoke well of the {trade} for many years."
             documents.append({"id": identity, "title": f"{person} {number}", "text": text, "meta": {}})
-            short = {"boolq": "yes", "fairytale": f"a {trade}", "tsqa": town}.get(name, sentence)
+            short = SHORT.get(name, "{sentence}").format(trade=trade, town=town, sentence=sentence)
             questions.append(
                 {
                     "id": f"{name}-{number}",
@@ -96,10 +100,10 @@ def test_the_seed_fixes_every_byte(data, tmp_path):
     assert first != make(data, tmp_path / "c", seed="1")
 
 
-def test_a_third_and_more_is_to_be_refused_with_the_fixed_sentence(made):
+def test_a_good_part_is_to_be_refused_with_the_fixed_sentence(made):
     asked = [question for group in made[0] for question in group["questions"]]
     refused = [question for question in asked if not question["answerable"]]
-    assert len(refused) >= 0.35 * len(asked)
+    assert 0.2 * len(asked) < len(refused) < 0.5 * len(asked)
     assert {question["target"] for question in refused} == {REFUSAL}
     assert {question["kind"] for question in refused} >= {"near", "changed", "far"}
 
@@ -147,3 +151,25 @@ def test_documents_of_validation_are_not_in_training(made):
     plain = [{text for text in part if "born in" in text} for part in texts]
     assert plain[1]
     assert not plain[0] & plain[1]
+
+
+def test_of_sets_that_are_measured_the_odd_half_is_not_read(made, data):
+    from zlib import crc32
+
+    texts = {block["text"] for part in made for group in part for block in group["blocks"]}
+    halves = {"even": 0, "odd": 0}
+    for name in MEASURED:
+        for line in (data / "eval" / name / "documents.jsonl").read_text().splitlines():
+            document = json.loads(line)
+            half = ("even", "odd")[crc32(document["title"].encode()) % 2]
+            halves[half] += document["text"] in texts
+    assert halves["even"] > 20
+    assert halves["odd"] == 0
+
+
+def test_replies_are_cut_short_behind_the_label_of_a_lone_block_only(made):
+    cut = [(group, question) for group in made[0] for question in group["questions"] if not question["whole"]]
+    assert cut
+    assert all(
+        len(group["blocks"]) == 1 and question["target"].endswith("\nSource:") for group, question in cut
+    )

@@ -29,7 +29,7 @@ from ragqa.gptq.finetune.base import load_base, write_merged  # noqa: E402
 from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, apply_adapter, merge_adapter  # noqa: E402
 from ragqa.gptq.finetune.loss import forward, log_probabilities  # noqa: E402
 from ragqa.gptq.finetune.run import finetune, learning_rate  # noqa: E402
-from ragqa.gptq.finetune.validation import auroc  # noqa: E402
+from ragqa.gptq.finetune.validation import auroc, log_odds_of, rule_from  # noqa: E402
 
 CPU = torch.device("cpu")
 GROUP = Group(
@@ -135,6 +135,54 @@ def test_text_windows_are_whole_and_every_token_but_the_first_counts(encoder):
     assert all(len(row.ids) == 32 and row.weight == 31 for row in rows)
 
 
+def test_every_second_window_jumps_once_and_reaches_far(encoder):
+    rows = text_rows(CORPUS * 30, encoder, 32, reach=512)
+    for number, row in enumerate(rows):
+        steps = [after - before for before, after in zip(row.positions, row.positions[1:], strict=False)]
+        assert sorted(steps)[:-1] == [1] * 30
+        assert (max(steps) > 1) == bool(number % 2)
+        assert row.positions[-1] < 512
+    assert max(row.positions[-1] for row in rows) > 256
+    assert [row.ids for row in rows] == [row.ids for row in text_rows(CORPUS * 30, encoder, 32)]
+
+
+def test_text_behind_a_jump_still_sees_the_text_before_it(base, encoder):
+    """The attention of a token behind the jump is that of its true distances, not of a text of its own."""
+    model, _ = load_base(base, factor=1.0)
+    row = text_rows(CORPUS * 30, encoder, 32, reach=200)[1]
+    jump = next(place for place in range(1, 32) if row.positions[place] != row.positions[place - 1] + 1)
+    other = replace(row, ids=(*((one + 7) % 300 + 3 for one in row.ids[:jump]), *row.ids[jump:]))
+    counted = replace(row, weights=(*[0.0] * (jump + 1), *[1.0] * (31 - jump)))
+    changed = replace(other, weights=counted.weights)
+    assert forward(model, counted, CPU) != pytest.approx(forward(model, changed, CPU), rel=1e-6)
+
+
+def test_a_reply_cut_short_is_not_taught_to_end(encoder):
+    asked = replace(GROUP.questions[0], target="The red key.\nSource:", whole=False)
+    row = question_row(replace(GROUP, questions=(asked,)), encoder)
+    assert row.ids[-len(encoder.text(asked.target)) :] == encoder.text(asked.target)
+
+
+def test_the_lowest_blocks_keep_what_the_first_stage_taught_them(options):
+    finetune(replace(options, examples=None))
+    from safetensors.torch import load_file
+
+    before = load_file(options.out / "checkpoint.safetensors")
+    after = trained(replace(options, frozen_blocks=1))
+    names = [name for name in before if "/" not in name]
+    same = {name: torch.equal(before[name], after[name]) for name in names}
+    assert {".layers.0." in name for name, kept in same.items() if kept} == {True}
+    assert any(".layers.1." in name and not kept for name, kept in same.items())
+
+
+def test_the_rule_parts_what_can_be_answered_from_what_cannot():
+    rule = rule_from([-4.0, -3.0, -2.0, -1.0, 1.0], [False, False, True, False, True])
+    assert -3 < rule.threshold < -2
+    assert rule.strict <= rule.threshold
+    assert rule_from([1.0, 2.0], [True, True]) is None
+    assert log_odds_of(math.log(0.25)) == pytest.approx(math.log(1 / 3))
+
+
 def test_an_epoch_takes_each_row_once_and_follows_from_the_seed(encoder):
     rows = text_rows(CORPUS * 9, encoder, 16)
     lengths = [len(row.ids) for row in rows]
@@ -160,6 +208,8 @@ def test_training_lowers_the_loss_and_the_adapter_written_is_the_model_trained(o
     assert (report.long_steps, report.answer_steps) == (3, 8)
     assert [validation.step for validation in report.validations] == [4, 8]
     assert report.validations[-1].loss < report.validations[0].loss
+    facts = json.loads((report.adapter / "adapter_config.json").read_text())["ragqa"]
+    assert facts["refusal"]["threshold"] == report.validations[-1].refusal.threshold
     model, _ = load_base(options.base, options.factor)
     row = question_row(read_groups(options.examples)[0], ChatEncoder(make_tokenizer()))
     before = forward(model, row, CPU)
@@ -243,6 +293,29 @@ def test_the_merged_folder_is_the_tuned_model_in_the_form_it_was_tuned_in(option
     message = write(GROUP.blocks, "Who?")
     expected = ChatEncoder(make_tokenizer()).prompt(message)
     assert ChatEncoder(AutoTokenizer.from_pretrained(folder)).prompt(message) == expected
+
+
+def test_an_adapter_becomes_a_checked_folder_that_answers_by_its_rule(options, tmp_path):
+    from ragqa.gptq.finetune.assembling import AssembleOptions, assemble
+    from ragqa.gptq.refusing import RefusalRule
+    from ragqa.llm.gptq import open_gptq_engine
+
+    report = finetune(options)
+    facts = json.loads((report.adapter / "adapter_config.json").read_text())["ragqa"]["refusal"]
+    settings = AssembleOptions(method="rtn", group_size=32)
+    stages = set()
+    made = assemble(
+        options.base, report.adapter, tmp_path / "m", settings, lambda stage, *_rest: stages.add(stage)
+    )
+    assert made.check.passed
+    assert stages == {"merging", "quantizing", "checking"}
+    assert {path.name for path in tmp_path.iterdir()} >= {"m"}
+    assert not list(tmp_path.glob("m.*"))
+    engine = open_gptq_engine(str(made.folder))
+    assert engine.rule == RefusalRule(**facts)
+    assert engine.decoder.model.rope_factor == options.factor
+    with pytest.raises(CheckpointError, match="already holds a model"):
+        assemble(options.base, report.adapter, tmp_path / "m", settings)
 
 
 def test_positions_are_scaled(base):

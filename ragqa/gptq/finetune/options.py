@@ -69,11 +69,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """When to refuse: thresholds on the log-odds of the refusal's first `tokens` tokens."""
+
+    tokens: int
+    threshold: float
+    strict: float
+
+
+@dataclass(frozen=True, slots=True)
 class Validation:
     """Figures on examples kept apart, the model fed the target's own tokens.
 
-    `loss` is in nats a token of the target. `refusal_auroc` is how well the log-probability of beginning the
-    fixed refusal tells unanswerable from answerable questions.
+    `loss` is in nats a token of the target. `refusal_auroc` is how well the log-odds of beginning the fixed
+    refusal tell unanswerable from answerable questions, `refusal` the thresholds that part them best.
     """
 
     stage: StageName
@@ -81,6 +90,7 @@ class Validation:
     loss: float
     refusal_auroc: float
     questions: int
+    refusal: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,8 @@ def _close(session: _Session) -> FinetuneReport:
     adapter = options.out / "adapter"
     if session.team.leads:
         facts = {"factor": options.factor, "wrapper": WRAPPER, **asdict(position)}
+        if session.validations and session.validations[-1].refusal:
+            facts["refusal"] = asdict(session.validations[-1].refusal)
         write_adapter(adapter, session.model, facts)
     answers = position.step if position.stage == "answers" else 0
     return FinetuneReport(

@@ -1,14 +1,18 @@
 """Figures of the learning curve, on examples kept apart. Knows no training."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 
 from ragqa.gptq.finetune.loss import forward, log_probabilities
-from ragqa.gptq.finetune.options import Validation
+from ragqa.gptq.finetune.options import Rule, Validation
 from ragqa.gptq.finetune.processes import Team
-from ragqa.gptq.finetune.rows import ChatEncoder, Group, probe_row, question_row
+from ragqa.gptq.finetune.rows import DECISION_TOKENS, ChatEncoder, Group, probe_row, question_row
+
+STRICT_RECALL = 0.8
 
 
 def validate(
@@ -29,7 +33,39 @@ def validate(
     team.add(scores)
     model.train()
     refusable = [not groups[number].questions[question].answerable for number, question in asked]
-    return Validation("answers", step, float(loss) / weight, auroc(scores.tolist(), refusable), len(asked))
+    odds = [log_odds_of(score) for score in scores.tolist()]
+    separation = auroc(odds, refusable)
+    return Validation(
+        "answers", step, float(loss) / weight, separation, len(asked), rule_from(odds, refusable)
+    )
+
+
+def log_odds_of(log_probability: float) -> float:
+    """ln(p / (1 - p)) from ln p."""
+    capped = min(log_probability, -1e-9)
+    return capped - math.log(-math.expm1(capped))
+
+
+def rule_from(odds: Sequence[float], refusable: Sequence[bool]) -> Rule | None:
+    """The threshold where refusal recall less over-refusal is largest; None where one kind is missing.
+
+    The strict one is the highest that refuses STRICT_RECALL of what cannot be answered, or the same if that
+    does so already. Between two scores a threshold lies in the middle.
+    """
+    high = sorted(one for one, refuse in zip(odds, refusable, strict=True) if refuse)
+    low = [one for one, refuse in zip(odds, refusable, strict=True) if not refuse]
+    if not high or not low:
+        return None
+    scores = sorted({*high, *low})
+    between = [(one + other) / 2 for one, other in pairwise(scores)]
+
+    def gain(threshold: float) -> float:
+        recall = sum(one >= threshold for one in high) / len(high)
+        return recall - sum(one >= threshold for one in low) / len(low)
+
+    threshold = max((scores[0] - 1, *between, scores[-1] + 1), key=gain)
+    strict = high[int((1 - STRICT_RECALL) * len(high))]
+    return Rule(DECISION_TOKENS, threshold, min(threshold, strict))
 
 
 def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float:

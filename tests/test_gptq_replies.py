@@ -1,0 +1,160 @@
+"""Replies of the engine gptq under its constraints: sources of the prompt alone, refusals by log-odds."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
+
+from ragqa.citations import parse_reply  # noqa: E402
+from ragqa.errors import CheckpointError  # noqa: E402
+from ragqa.gptq.constrained import SourceConstraint  # noqa: E402
+from ragqa.gptq.generate import Sampling, continue_text  # noqa: E402
+from ragqa.gptq.quantization import Quantization  # noqa: E402
+from ragqa.gptq.refusing import NAME, RefusalRule, write_rule  # noqa: E402
+from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
+from ragqa.llm.engine import GenerationOptions  # noqa: E402
+from ragqa.llm.gptq import open_gptq_engine  # noqa: E402
+from ragqa.prompt import instruction_for, write  # noqa: E402
+from ragqa.types import REFUSAL, ContextBlock, Prompt  # noqa: E402
+from tests.test_gptq_engine import save_tokenizer  # noqa: E402
+
+QUESTION = "What opens the attic?"
+
+
+def block(source, text):
+    return ContextBlock(
+        key=source, source=source, document_id=source, text_sha256="", title="", section=(), page=3,
+        page_end=3, start=0, end=len(text), text=text, metadata=(("source", source), ("page", "3")),
+        score=1.0,
+    )  # fmt: skip
+
+
+BLOCKS = (block("a.md", "The red key opens the attic."), block("b/naïve – 日本.md", "The blue key is lost."))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    make_random_llama(folder, llama_config(64, 128, 1, 2, 260), Quantization(group_size=32))
+    save_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(folder):
+    return open_gptq_engine(str(folder))
+
+
+@pytest.fixture(scope="module")
+def prompt(engine):
+    message = write([(one.metadata, one.text) for one in BLOCKS], instruction_for(QUESTION))
+    return Prompt(QUESTION, message, engine.encode(message), BLOCKS, (), engine.window)
+
+
+class Begun:
+    """The reply begins with these ids, whatever the model says; what is behind them decides the rest."""
+
+    def __init__(self, ids, behind):
+        self.ids, self.behind = ids, behind
+
+    def allowed(self, ids):
+        return frozenset({self.ids[len(ids)]}) if len(ids) < len(self.ids) else self.behind.allowed(ids)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_random_model_cannot_cite_a_source_that_is_not_in_its_prompt(engine, prompt, seed):
+    tokenizer, pieces = engine.encoder.tokenizer, []
+    begun = tokenizer.encode("The red key.\nSource:", add_special_tokens=False)
+    sources = SourceConstraint([one.metadata for one in BLOCKS], tokenizer, engine.ends)
+    written = continue_text(
+        engine.decoder,
+        tokenizer,
+        prompt.token_ids,
+        Sampling(200, temperature=2.0, seed=seed),
+        engine.ends,
+        (),
+        pieces.append,
+        constraint=Begun(begun, sources),
+    )
+    reply = parse_reply(written.text, prompt)
+    assert written.stopped == "end"
+    assert "".join(pieces) == written.text
+    assert len(pieces) > 1
+    assert reply.claimed
+    assert not reply.invented
+    assert {line for line in written.text.splitlines()[2:] if line} <= {
+        f"{key}: {value}" for one in BLOCKS for key, value in one.metadata
+    }
+
+
+def test_forced_tokens_are_read_as_if_they_stood_in_the_prompt(engine, prompt):
+    """Nothing is computed for them one by one; what follows is the same."""
+
+    class Free:
+        def allowed(self, _ids):
+            return None
+
+    def reply(ids, constraint):
+        decoder, tokenizer = engine.decoder, engine.encoder.tokenizer
+        silent = [].append
+        return continue_text(decoder, tokenizer, ids, Sampling(30), frozenset(), (), silent, constraint)
+
+    begun = tuple(engine.encoder.tokenizer.encode("Yes. It is", add_special_tokens=False))
+    forced = reply(prompt.token_ids, Begun(begun, Free()))
+    assert forced.ids[: len(begun)] == begun
+    plain = reply((*prompt.token_ids, *begun), None)
+    assert forced.ids[len(begun) :] == plain.ids[: 30 - len(begun)]
+
+
+def with_rule(folder, threshold, strict=None):
+    engine = open_gptq_engine(str(folder))
+    return replace(engine, rule=RefusalRule(2, threshold, threshold if strict is None else strict))
+
+
+def test_below_the_threshold_the_reply_is_that_of_the_model(engine, folder, prompt):
+    options = GenerationOptions(max_tokens=30)
+    bold = with_rule(folder, math.inf).generate(prompt, options)
+    plain = engine.generate(prompt, options)
+    assert (bold.text, bold.stopped) == (plain.text, plain.stopped)
+    assert plain.confidence is None
+    assert bold.confidence > 0.99
+
+
+def test_above_the_threshold_the_reply_is_the_fixed_refusal(folder, prompt):
+    pieces = []
+    shy = with_rule(folder, -math.inf).generate(prompt, GenerationOptions(max_tokens=200), pieces.append)
+    assert (shy.text, shy.stopped) == (REFUSAL, "end")
+    assert "".join(pieces) == REFUSAL
+    assert shy.confidence < 0.01
+
+
+def test_strict_takes_the_other_threshold(folder, prompt):
+    engine = with_rule(folder, math.inf, strict=-math.inf)
+    assert engine.generate(prompt, GenerationOptions(max_tokens=9)).text != REFUSAL
+    assert engine.generate(prompt, GenerationOptions(max_tokens=200, strict=True)).text == REFUSAL
+
+
+def test_confidence_is_half_at_the_threshold(engine, folder, prompt):
+    from ragqa.gptq.refusing import log_odds
+
+    cache = engine.decoder.new_cache(len(prompt.token_ids) + 8)
+    logits = engine.decoder.logits(torch.tensor(prompt.token_ids), cache)
+    first = engine.encoder.tokenizer.encode(REFUSAL, add_special_tokens=False)[:2]
+    odds = log_odds(engine.decoder, cache, logits, first)
+    assert cache.length == len(prompt.token_ids)
+    told = with_rule(folder, odds + 1e-3).generate(prompt, GenerationOptions(max_tokens=2))
+    assert told.confidence == pytest.approx(0.5, abs=0.01)
+    assert told.text != REFUSAL[: len(told.text)]
+
+
+def test_the_rule_beside_a_model_is_read(folder, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / "model")
+    write_rule(copy, RefusalRule(2, -1.5, -3.0))
+    assert open_gptq_engine(str(copy)).rule == RefusalRule(2, -1.5, -3.0)
+    (copy / NAME).write_text("{}")
+    with pytest.raises(CheckpointError, match="refusal rule"):
+        open_gptq_engine(str(copy))
