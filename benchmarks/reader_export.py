@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 HEADS, WIDTH, LAYERS = 12, 384, 6
+FROZEN_LAYERS = 2
 PER_HEAD = WIDTH // HEADS
 OPSET = 17
 
@@ -51,15 +52,32 @@ def build(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
     graph = Graph()
     x = embedded(graph, weights)
     for number in range(LAYERS):
+        if number == FROZEN_LAYERS:
+            kinds = graph.constant("match", weights["match.weight"])
+            x = graph.add("Add", x, graph.add("Gather", kinds, "matches", axis=0))
         x = layer(graph, f"encoder.layer.{number}", x, weights)
     first = graph.add("Gather", x, graph.constant("first", np.int64(0)), axis=1)
     tokens = graph.linear("token", x, weights["token.weight"], weights["token.bias"])
+    tokens = graph.add("Add", tokens, likeness(graph, x, weights["question"]))
     graph.nodes.append(
         helper.make_node("Squeeze", [tokens, graph.constant("last", np.int64([-1]))], ["tokens"])
     )
     none = graph.linear("null", first, weights["null.weight"], weights["null.bias"])
     graph.nodes.append(helper.make_node("Identity", [none], ["none"]))
     return model_of(graph)
+
+
+def likeness(graph: Graph, x: str, weight: np.ndarray) -> str:
+    """Each token times the mean of the question's tokens, weighted by dimension: shape (batch, n, 1)."""
+    passage = graph.add("Unsqueeze", "segments", graph.constant("end", np.int64([2])))
+    asked = graph.add("Sub", one(graph), graph.add("Cast", passage, to=TensorProto.FLOAT))
+    row = graph.constant("row", np.int64([1]))
+    total = graph.add("ReduceSum", graph.add("Mul", x, asked), row, keepdims=1)
+    mean = graph.add("Div", total, graph.add("ReduceSum", asked, row, keepdims=1))
+    weighted = graph.add("Mul", mean, graph.constant("question", weight))
+    return graph.add(
+        "ReduceSum", graph.add("Mul", x, weighted), graph.constant("end", np.int64([2])), keepdims=1
+    )
 
 
 def one(graph: Graph) -> str:
@@ -123,6 +141,7 @@ def model_of(graph: Graph) -> onnx.ModelProto:
     inputs = [
         helper.make_tensor_value_info("words", TensorProto.FLOAT, [*shape, WIDTH]),
         helper.make_tensor_value_info("segments", TensorProto.INT64, shape),
+        helper.make_tensor_value_info("matches", TensorProto.INT64, shape),
     ]
     outputs = [
         helper.make_tensor_value_info("tokens", TensorProto.FLOAT, shape),

@@ -4,8 +4,9 @@
     python benchmarks/reader_report.py rank --work DIR SET...   the retriever's first fifty, ranked again
 
 Sentences: the share of answerable questions of whose gold passage the first (one of the first three)
-sentences is gold evidence. Refusals: the best window of the gold passage against that of the passage annotated as
-nearest; where a set has no such questions, against the nearest passage by BM25 that does not answer.
+sentences is gold evidence. Refusals: the best window of the gold passage against that of the passage
+annotated as nearest; where a set has no such questions, against the nearest passage by BM25 that does not
+answer.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +51,15 @@ class Judged:
     passage: float
 
 
+def reader_of(weights: Path | None) -> Reader:
+    return Reader.load(weights, sha256(weights.read_bytes()).hexdigest()) if weights else Reader.load()
+
+
 class ByReader:
     name = "reader"
 
     def __init__(self, weights: Path | None) -> None:
-        self.reader = Reader.load(weights)
+        self.reader = reader_of(weights)
 
     def judge(self, question: str, source: Source, windows: Sequence[range], gold: set[int]) -> Judged:
         made = [Window(source.title, tuple(source.sentences[n] for n in window)) for window in windows]
@@ -138,7 +144,7 @@ def line(name: str, judge: str, good: list[Judged], bad: list[float]) -> str:
 
 def rank(name: str, weights: Path | None, work: Path, limit: int) -> None:
     """Fifty passages by the retriever, ranked again by a mix of both scores, standardised."""
-    reader = Reader.load(weights)
+    reader = reader_of(weights)
     question_set = read_set(DATA / name)
     index_path, places = build_index(question_set, work / name)
     questions = tuple(one for one in question_set.questions if half_of(one) == "odd" and one.gold)

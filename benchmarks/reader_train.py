@@ -23,12 +23,12 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 
 from ragqa.evaluation.refusing import auroc, recall_at_over_refusal
-from ragqa.reader import OUTSIDE, Layout, layout
+from ragqa.reader import OUTSIDE, Layout, forms_of, layout, matches
 
 VOCABULARY = Path(__file__).parent.parent / "ingest" / "assets" / "minilm-vocab.txt"
 BATCH_TOKENS = 900
 FROZEN_LAYERS = 2
-RATE, HEAD_RATE, WARM_UP = 1.5e-4, 1e-3, 60
+RATE, HEAD_RATE, WARM_UP = 2e-4, 1e-3, 40
 NOTHING = -1e4
 
 
@@ -39,6 +39,7 @@ class Example:
     name: str
     kind: str
     layout: Layout
+    matches: np.ndarray
     gold: tuple[int, ...]
     right: frozenset[int]
 
@@ -58,6 +59,9 @@ class Net(torch.nn.Module):
             layer.attention.self.dropout_prob = 0.0
         self.body.embeddings.requires_grad_(False)
         self.body.encoder.layer[:FROZEN_LAYERS].requires_grad_(False)
+        self.match = torch.nn.Embedding(4, 384)
+        torch.nn.init.zeros_(self.match.weight)
+        self.question = torch.nn.Parameter(torch.zeros(384))
         self.head = head
         width = 1 if head == "marginal" else 2
         self.token = torch.nn.Linear(384, width)
@@ -66,10 +70,21 @@ class Net(torch.nn.Module):
             torch.nn.init.normal_(part.weight, std=0.02)
             torch.nn.init.zeros_(part.bias)
 
-    def forward(self, ids, mask, segments):
-        """Logits of tokens, shape (batch, tokens, width), and of none, shape (batch, width)."""
-        out = self.body(input_ids=ids, attention_mask=mask, token_type_ids=segments).last_hidden_state
-        return self.token(out), self.null(out[:, 0])
+    def forward(self, ids, mask, segments, matched):
+        """Logits of tokens, shape (batch, tokens, width), and of none, shape (batch, width).
+
+        What matches is added behind the frozen layers; a token's logit has a part by its likeness to the
+        mean of the question, dimension by dimension.
+        """
+        out = self.body.embeddings(input_ids=ids, token_type_ids=segments)
+        seen = mask[:, None, None, :].bool()
+        for number, layer in enumerate(self.body.encoder.layer):
+            out = layer(out + self.match(matched) if number == FROZEN_LAYERS else out, attention_mask=seen)
+            out = out[0] if isinstance(out, tuple) else out
+        asked = ((segments == 0) & (mask == 1)).float()[:, :, None]
+        mean = (out * asked).sum(dim=1) / asked.sum(dim=1)
+        like = (out * (mean * self.question)[:, None]).sum(dim=2, keepdim=True)
+        return self.token(out) + like, self.null(out[:, 0])
 
 
 def tokenizer() -> BertWordPieceTokenizer:
@@ -81,30 +96,34 @@ def tokenizer() -> BertWordPieceTokenizer:
 def examples(path: Path) -> list[Example]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").strip().split("\n")]
     encode = tokenizer()
+    forms = forms_of([encode.id_to_token(number) for number in range(encode.get_vocab_size())])
     flat = [text for row in rows for text in (row["question"], row["title"], *row["sentences"])]
     coded = iter(encode.encode_batch(flat, add_special_tokens=False))
     out = []
     for row in rows:
         question, title, *sentences = (next(coded) for _ in range(2 + len(row["sentences"])))
         placed = layout(question.ids, title.ids, [one.ids for one in sentences])
+        found = matches(placed, forms)
         marked = {
             (number, place)
             for number, start, end in row["gold"]
             for place, (a, b) in enumerate(sentences[number].offsets)
             if a < end and b > start
         }
-        out.append(example(row, placed, marked))
+        out.append(example(row, placed, found, marked))
     return [one for one in out if bool(one.gold) == (one.kind == "answered")]
 
 
-def example(row: dict, placed: Layout, marked: set[tuple[int, int]]) -> Example:
+def example(row: dict, placed: Layout, found: np.ndarray, marked: set[tuple[int, int]]) -> Example:
     gold, before, place = [], OUTSIDE, 0
     for position, number in enumerate(placed.sentences):
         place = place + 1 if number == before else 0
         before = number
         if (number, place) in marked:
             gold.append(position)
-    return Example(row["set"], row["kind"], placed, tuple(gold), frozenset(n for n, _, _ in row["gold"]))
+    return Example(
+        row["set"], row["kind"], placed, found, tuple(gold), frozenset(n for n, _, _ in row["gold"])
+    )
 
 
 def batches(items: list[Example], epoch: int) -> list[list[int]]:
@@ -127,21 +146,22 @@ def batches(items: list[Example], epoch: int) -> list[list[int]]:
 
 def tensors(chosen: list[Example]):
     width = max(len(one.layout.ids) for one in chosen)
-    ids, mask, segments = (torch.zeros(len(chosen), width, dtype=torch.long) for _ in range(3))
+    ids, mask, segments, matched = (torch.zeros(len(chosen), width, dtype=torch.long) for _ in range(4))
     held, gold = (torch.zeros(len(chosen), width, dtype=torch.bool) for _ in range(2))
     for row, one in enumerate(chosen):
         long = len(one.layout.ids)
         ids[row, :long] = torch.tensor(one.layout.ids)
         mask[row, :long] = 1
         segments[row, :long] = torch.tensor(one.layout.segments)
+        matched[row, :long] = torch.from_numpy(one.matches)
         held[row, :long] = torch.tensor(one.layout.sentences) != OUTSIDE
         gold[row, list(one.gold)] = True
-    return ids, mask, segments, held, gold
+    return (ids, mask, segments, matched), held, gold
 
 
 def loss_of(net: Net, chosen: list[Example]) -> torch.Tensor:
-    ids, mask, segments, held, gold = tensors(chosen)
-    tokens, null = net(ids, mask, segments)
+    inputs, held, gold = tensors(chosen)
+    tokens, null = net(*inputs)
     if net.head == "span":
         return span_loss(tokens, null, held, chosen)
     tokens = tokens[:, :, 0].masked_fill(~held, NOTHING)
@@ -168,32 +188,34 @@ def run_end(gold: tuple[int, ...]) -> int:
     return end
 
 
-def train(work: Path, minilm: Path, steps: int, until: int, head: str) -> None:
+def train(work: Path, minilm: Path, steps: int, decay: int, head: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     net = Net(minilm, head)
     items = examples(work / "data" / "train.jsonl")
-    heads = [*net.token.parameters(), *net.null.parameters()]
+    heads = [*net.token.parameters(), *net.null.parameters(), *net.match.parameters(), net.question]
     body = [p for p in net.body.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         [{"params": body, "base": RATE}, {"params": heads, "base": HEAD_RATE}], weight_decay=0.01
     )
-    state, step = work / f"state-{head}.pt", 0
+    state, step, fresh = work / f"state-{head}.pt", 0, False
     if state.is_file():
         kept = torch.load(state, weights_only=True)
-        net.load_state_dict(kept["net"])
-        optimiser.load_state_dict(kept["optimiser"])
-        step = kept["step"]
+        net.load_state_dict(kept["net"], strict=False)
+        step, fresh = kept["step"], "optimiser" not in kept
+        if "optimiser" in kept:
+            optimiser.load_state_dict(kept["optimiser"])
     order, epoch = batches(items, 0), 0
     print(len(items), "pairs,", len(order), "batches, from step", step, flush=True)
     began, tokens, losses = (time.monotonic(), time.process_time()), 0, []
-    while step < min(steps, until):
+    while step < steps:
         if step // len(order) != epoch:
             epoch = step // len(order)
             order = batches(items, epoch)
         chosen = [items[row] for row in order[step % len(order)]]
         for group in optimiser.param_groups:
-            group["lr"] = group["base"] * min((step + 1) / WARM_UP, max(0.02, 1 - step / steps))
+            taken = len(losses) if fresh else step
+            group["lr"] = group["base"] * min(1, (taken + 1) / WARM_UP, (steps - step) / (steps - decay))
         loss = loss_of(net, chosen)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([*body, *heads], 1.0)
@@ -206,7 +228,7 @@ def train(work: Path, minilm: Path, steps: int, until: int, head: str) -> None:
             wall, cpu = time.monotonic() - began[0], time.process_time() - began[1]
             speed = f"{tokens / wall:.0f} tokens/s ({tokens / cpu:.0f} of CPU)"
             print(f"{step} loss {np.mean(losses[-100:]):.3f} {speed}", flush=True)
-        if step % 50 == 0 or step == min(steps, until):
+        if step % 50 == 0 or step == steps:
             keep(state, net, optimiser, step)
 
 
@@ -220,7 +242,7 @@ def load(work: Path, minilm: Path, head: str) -> Net:
     torch.set_num_threads(1)
     net = Net(minilm, head)
     kept = torch.load(work / f"state-{head}.pt", weights_only=True)
-    net.load_state_dict(kept["net"])
+    net.load_state_dict(kept["net"], strict=False)
     print("step", kept["step"])
     return net.eval()
 
@@ -233,8 +255,8 @@ def scores(net: Net, items: list[Example]) -> list[np.ndarray]:
     for start in range(0, len(order), 8):
         rows = order[start : start + 8]
         chosen = [items[row] for row in rows]
-        ids, mask, segments, _, _ = tensors(chosen)
-        tokens, null = net(ids, mask, segments)
+        inputs, _, _ = tensors(chosen)
+        tokens, null = net(*inputs)
         for place, row in enumerate(rows):
             owners = torch.tensor(items[row].layout.sentences)
             count = int(owners.max()) + 1
@@ -280,12 +302,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minilm", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--until", type=int, default=10**9)
+    parser.add_argument(
+        "--decay", type=int, default=0, help="the step from which the rate falls to 0 at --steps"
+    )
     parser.add_argument("--head", choices=("marginal", "span"), default="marginal")
     parser.add_argument("--limit", type=int, default=240)
     given = parser.parse_args()
     if given.step == "train":
-        train(given.work, given.minilm, given.steps, given.until, given.head)
+        train(given.work, given.minilm, given.steps, given.decay, given.head)
     else:
         choose(given.work, given.minilm, given.head, given.limit)
 
