@@ -1,6 +1,6 @@
 """How the check judges human answers, the same made wrong, and claims with their citations.
 
-    python benchmarks/check.py [--part odd] [--show KIND] [--tune]
+    python benchmarks/check.py [--part odd] [--show KIND]
 
 Prints Markdown. Each question's prompt holds its gold document and eleven others that share its words. A
 changed answer is let through where the sentence that holds the change is judged `supported`. Everything was
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from check_pairs import Pair, answer_pairs, claim_pairs
 
 from ragqa.citations import checking, parse_reply
@@ -74,7 +73,7 @@ def share(values: Sequence[tuple[str, float]]) -> str:
 def answer_rows(part: str, name: str = "clapnq", data: Path = DATA) -> list[Judged]:
     question_set = read_set(data / name)
     questions = questions_of(question_set.questions, part)
-    return [judge(pair) for pair in answer_pairs(data, name, questions, question_set)]
+    return [judge(pair) for pair in answer_pairs(data, questions, question_set)]
 
 
 def claim_rows(part: str, data: Path = DATA) -> list[Judged]:

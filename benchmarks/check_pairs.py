@@ -4,7 +4,6 @@ What is replaced is found here by plain patterns, and what replaces it comes fro
 questions: the recognisers of the check itself have no part in it.
 """
 
-import json
 import random
 import re
 from collections import Counter, defaultdict
@@ -21,33 +20,34 @@ BLOCK_CHARACTERS = 4200  # about 1,000 tokens: what the packing aims at
 OTHERS = ("nq_gold", "qed", "squad2")  # sets whose short gold answers are substitutes, too
 CHANGES = 3  # changed copies of an answer for each kind, at most
 
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
-NUMBER_WORDS = (
+_MONTHS = "January February March April May June July August September October November December"
+MONTHS = tuple(_MONTHS.split())
+_NUMBER_WORDS = (
     "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty "
     "third fourth fifth sixth seventh eighth ninth tenth twentieth"
-).split()
+)
 NUMBERS = {
     "year": r"(?<![\w.,$€£])(?:1[0-9]{3}|20[0-9]{2})(?![\w%]|[.,]\d)",
     "decade": r"(?<!\w)(?:1[0-9]|20)[0-9]0s(?!\w)",
     "ordinal": r"(?<!\w)[0-9]{1,3}(?:st|nd|rd|th)(?!\w)",
-    "word": rf"(?<!\w)(?:{'|'.join(NUMBER_WORDS)})(?!\w)",
+    "word": rf"(?<!\w)(?:{_NUMBER_WORDS.replace(' ', '|')})(?!\w)",
     "number": r"(?<![\w.,])[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?(?![\w]|[.,]\d)",
 }
 MONTH = rf"(?<!\w)(?:{'|'.join(MONTHS)})(?!\w)"
 NAME = r"(?<!\w)[A-Z][\w'’-]+(?: (?:of |the |de |van )?[A-Z][\w'’.-]*\w)*"
-NO_NAMES = frozenset(
+_NO_NAMES = (
     "The This These That Those It Its He She His Her They Their In On At As For From By With A An And But Or "
-    "What Who Where Why How So Another Also Only Many Such To Of Not No Yes All Other Then Thus Since Although "
-    "When While After Before During If There Some Most Many Each Both One Two Three However According".split()
-) | frozenset(MONTHS)
+    "What Who Where Why How So Another Also Only Many Such To Of Not No Yes All Other Then Thus Since When "
+    "While After Before During If There Some Most Each Both One Two Three However According Although"
+)
+NO_NAMES = frozenset((*_NO_NAMES.split(), *MONTHS))
 AUXILIARIES = r"\b(is|are|was|were|can|may|will|has|have|had|could|would|should|must|does|did|do)\b"
 UNITS = (
     ("days", "weeks"), ("weeks", "months"), ("months", "years"), ("years", "months"), ("miles", "kilometres"),
     ("kilometres", "miles"), ("feet", "metres"), ("metres", "feet"), ("meters", "feet"), ("km", "miles"),
     ("million", "billion"), ("billion", "million"), ("hours", "minutes"), ("minutes", "seconds"),
-    ("percent", "points"), ("%", " points"), ("inches", "feet"), ("pounds", "kilograms"), ("century", "decade"),
+    ("percent", "points"), ("%", " points"), ("inches", "feet"), ("pounds", "kilograms"),
+    ("century", "decade"),
 )  # fmt: skip
 
 
@@ -85,9 +85,7 @@ class Prompts:
     def __init__(self, documents: Sequence[SetDocument]) -> None:
         self.documents = {document.id: document for document in documents}
         self.blocks = {document.id: tuple(blocks_of(document)) for document in documents}
-        self.words = {
-            document.id: words_of(f"{document.title} {document.text}") for document in documents
-        }
+        self.words = {document.id: words_of(f"{document.title} {document.text}") for document in documents}
         self.frequency = Counter(word for words in self.words.values() for word in words)
 
     def of(self, question: Question) -> Prompt:
@@ -187,7 +185,7 @@ def negated(answer: str) -> tuple[str, tuple[int, int]] | None:
 
 
 def answer_pairs(
-    data: Path, name: str, questions: Sequence[Question], question_set: QuestionSet, seed: int = 7
+    data: Path, questions: Sequence[Question], question_set: QuestionSet, seed: int = 7
 ) -> Iterator[Pair]:
     """All pairs of a set of questions with long human answers."""
     chance = random.Random(seed)
@@ -203,9 +201,10 @@ def answer_pairs(
                 yield Pair(question.subject, kind, text, prompt, place)
             if flip := negated(answer):
                 yield Pair(question.subject, "negation", flip[0], prompt, flip[1])
-        other = asked[(number + len(asked) // 2) % len(asked)]
-        yield Pair(question.subject, "answer to another question", other.answers[0], prompt)
         absent = sorted(set(prompts.documents) - {block.document_id for block in prompt.blocks})
+        others = [other for other in asked[number:] + asked[:number] if other.gold[0] in absent]
+        theirs = others[len(others) // 2].answers[0]
+        yield Pair(question.subject, "answer to another question", theirs, prompt)
         sentences = re.split(r"(?<=[.!?]) +", prompts.documents[chance.choice(absent)].text)
         yield Pair(question.subject, "sentence of another document", max(sentences, key=len), prompt)
 
@@ -215,8 +214,3 @@ def claim_pairs(questions: Sequence[Question], documents: Mapping[str, SetDocume
     for question in questions:
         blocks = tuple(blocks_of(documents[question.gold[0]]))
         yield Pair(question.subject, question.answers[0], question.text, Prompt("", "", (), blocks, (), 0))
-
-
-def labels(path: Path) -> Counter[str]:
-    with path.open(encoding="utf-8") as lines:
-        return Counter(json.loads(line)["answers"][0] for line in lines)

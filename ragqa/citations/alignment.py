@@ -5,17 +5,19 @@ answer and around a different one of the quote, the answer's was put in the othe
 may occur.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
 from ragqa.citations.facts import capitalised_names, has_variant
-from ragqa.citations.measures import UNITS
-from ragqa.citations.words import NEGATIONS, STOP_STEMS, tokens
+from ragqa.citations.measures import MONTHS, UNITS
+from ragqa.citations.words import NEGATIONS, STOP_STEMS, stem, tokens
 
 _LONGEST = 8  # words that one fact or its stand-in may take with what is around it
 _FLANK = 2  # content words that must be the same beside the place
+# Months are compared as parts of dates.
+_NO_NAMES = STOP_STEMS | frozenset(map(stem, MONTHS))
 _MOST = 300  # words of a quote that are laid beside a sentence: time grows with their product
 
 
@@ -44,13 +46,14 @@ def row(text: str, seen_in_lower_case: frozenset[str]) -> Row:
     """The text as it is laid beside another."""
     found = tokens(text)
     names = {token.start for run in capitalised_names(found, seen_in_lower_case) for token in run}
-    forms, kinds = [], []
+    forms: list[str] = []
+    kinds: list[str] = []
     for token in found:
         if token.is_stop or token.text == "s" or len(forms) == _MOST:
             continue
         if token.is_number:
             form, kind = token.form.removesuffix("th"), "number"
-        elif token.start in names and token.form not in STOP_STEMS:
+        elif token.start in names and token.form not in _NO_NAMES:
             form, kind = token.form, "name"
         else:
             form, kind = UNITS.get(token.form, token.form), "unit" if token.form in UNITS else ""
@@ -73,7 +76,8 @@ def places(answer: Row, quote: Row) -> Places:
             same.update(content if len(content) > 1 else ())
         if code != "replace" or end - start > _LONGEST or last - first > _LONGEST:
             continue
-        flanks = [answer.forms[s:e] for c, s, e, _, _ in codes[max(0, number - 1) : number + 2] if c == "equal"]
+        around = codes[max(0, number - 1) : number + 2]
+        flanks = [answer.forms[low:high] for beside, low, high, _, _ in around if beside == "equal"]
         if sum(_is_content(form) for flank in flanks for form in flank) < _FLANK:
             continue
         for kind in ("name", "number", "unit"):
@@ -84,11 +88,12 @@ def places(answer: Row, quote: Row) -> Places:
             if new and lost and not _abbreviates(ours, theirs):
                 taken.update(new)
     beside, instead = _beside(answer, quote)
-    return Places(frozenset(same | beside), frozenset(taken | instead), common)
+    same |= beside
+    return Places(frozenset(same), frozenset((taken | instead) - same), common)
 
 
 def _beside(answer: Row, quote: Row) -> tuple[set[str], set[str]]:
-    """Facts of the answer behind or before the same two words as in the quote, and those in place of others."""
+    """Facts behind or before the same two words in both, and those that take another's place there."""
     same: set[str] = set()
     taken: set[str] = set()
     said = frozenset(answer.forms)

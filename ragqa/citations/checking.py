@@ -150,7 +150,8 @@ class _Evidence:
         words = frozenset(form for form in said if form not in in_facts and form[0] != "#")
         bare = _plain(text)
         reading = read(self.question) if bare in ("yes", "no") else read(text)
-        return _Needs(reading, found, words, question, row(text, self.seen_in_lower_case), denies=bare == "no")
+        line = row(text, self.seen_in_lower_case)
+        return _Needs(reading, found, words, question, line, denies=bare == "no")
 
     def _best(self, needs: _Needs, quotes: Sequence[Quote]) -> _Finding:
         """Take the quote that adds most, then the next, at most three of at most two blocks."""

@@ -135,7 +135,9 @@ def _holds_name(reading: Reading, forms: tuple[str, ...], words: Set[str]) -> bo
     if len(forms) > 1 and (initials in words or initials.upper() in words):
         return True
     return all(
-        form in words or (words is reading.forms and form.lower() in reading.initials) or has_variant(words, form)
+        form in words
+        or (words is reading.forms and form.lower() in reading.initials)
+        or has_variant(words, form)
         for form in forms
     )
 
@@ -164,7 +166,9 @@ def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
             return "not"
     for quote in quotes:
         for scope in quote.scopes:
-            if scope and scope[0] in answer.forms and scope[0] not in answer.negated:
+            # "given to civilians, although no civilian has had it since 1879" says both.
+            said_too = scope and quote.sequence.count(scope[0]) > sum(s.count(scope[0]) for s in quote.scopes)
+            if scope and not said_too and scope[0] in answer.forms and scope[0] not in answer.negated:
                 return "not"
     for one, other in OPPOSITES:
         for said, opposite in ((one, other), (other, one)):

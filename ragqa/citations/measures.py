@@ -8,12 +8,15 @@ from ragqa.citations.words import Token, number_form, stem
 Date = tuple[int | None, int, int | None]
 """Year, month, day; None where it is not said."""
 
+_FULL_MONTHS = "january february march april june july august september october november december sept"
 _MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), 1)}
+MONTHS = (*_MONTHS, *_FULL_MONTHS.split())
 _MONTH = (
     r"(?P<month>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:uary|ruary|ch|il|e|y|ust|tember|ober|ember|t)?)"
     r"\b\.?"
 )
+_DIGIT = re.compile(r"\d")
 _DAY = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _DATES = (
     re.compile(r"(?<!\d)(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})(?!\d)"),
@@ -42,6 +45,8 @@ UNITS = {stem(word): unit for unit, words in _UNIT_NAMES.items() for word in wor
 
 def dates(text: str) -> Iterator[tuple[Date, int, int]]:
     """The dates of a text with their spans: `2021-03-01`, `1 March 2021`, `March 1, 2021`, `March 2021`."""
+    if not _DIGIT.search(text):
+        return
     taken = bytearray(len(text))
     for pattern in _DATES:
         for match in pattern.finditer(text):

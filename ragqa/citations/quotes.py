@@ -10,6 +10,7 @@ from ragqa.prompt.defusing import clean
 from ragqa.types import ContextBlock
 
 _PLAIN_WORD = re.compile(r"[^\W_]+")
+_NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 class Quote(NamedTuple):
@@ -86,7 +87,7 @@ class Library:
 
 def plain_words(text: str) -> frozenset[str]:
     """Stems without the care of `tokens`: fast, to find candidates."""
-    if not text.isascii():
+    if not text.isascii() and _NO_SPACES.search(text):
         return frozenset(token.form for token in tokens(text)) - STOP_STEMS
     return frozenset(map(stem, _PLAIN_WORD.findall(text))) - STOP_STEMS
 
