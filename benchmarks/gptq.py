@@ -1,8 +1,8 @@
 """Speed and size of the GPTQ model against dense models in transformers, in one run.
 
-    python benchmarks/gptq.py smollm2 [--threads N] [--rounds N] [--llama-cpp]
-    python benchmarks/gptq.py 1b      [--threads N] [--rounds N] [--lengths 512,2048]
-    python benchmarks/gptq.py long FILE   [--threads N] [--tokens 16000]
+    python benchmarks/gptq.py smollm2 [--threads N] [--rounds N] [--lengths 512,2048]
+    python benchmarks/gptq.py 1b      [--layers N] and the same
+    python benchmarks/gptq.py long INDEX --model FOLDER [--tokens 16200] [--question TEXT]
     python benchmarks/gptq.py crossover
 
 Every round times all variants one after another, so that other work on the machine weighs on all of them; the
@@ -114,9 +114,10 @@ def compare(folder: Path, rounds: int, lengths: list[int], slow: bool) -> None:
         decode(16)
     report("decode behind 64", {name: pair[1] for name, pair in timers.items()}, 64, 1, rounds)
     for length in lengths:
+        left_out = "dense fp32" if slow and length > 512 else None
         report(
             f"prefill {length}",
-            {name: pair[0] for name, pair in timers.items()},
+            {name: pair[0] for name, pair in timers.items() if name != left_out},
             length,
             length,
             1 if slow else rounds,
@@ -142,72 +143,53 @@ def report(what: str, timers: dict[str, Timer], argument: int, tokens: int, roun
         )
 
 
-def llama_cpp(rounds: int) -> None:
-    """Prefill and decode of the same SmolLM2 file in llama.cpp, through xllamacpp's own benchmark if it is
-    there.
+def long_prompt(index: Path, model: str, question: str, tokens: int) -> None:
+    """Seconds and peak memory of one question whose prompt `ask`'s own retriever and packing fill.
+
+    A model whose scaling gives the window but that was never proven on it is allowed.
     """
-    import xllamacpp
-
-    from ragqa.gptq.smollm2 import fetch_gguf
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(fetch_gguf())
-    params.n_ctx, params.n_predict = 4096, DECODED
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
-    server = xllamacpp.Server(params)
-    for _ in range(rounds):
-        answer = server.handle_completions(
-            {
-                "prompt": [5 + n % 30_000 for n in range(512)],
-                "n_predict": DECODED,
-                "cache_prompt": False,
-                "temperature": 0.0,
-                "ignore_eos": True,
-            }
-        )
-        print("llama.cpp", answer.get("timings", answer))
-
-
-def long_prompt(text: str, tokens: int) -> None:
-    """Seconds and peak memory of one prompt of about `tokens` tokens, positions scaled by 2."""
     import resource
-    from dataclasses import replace
 
-    from ragqa.gptq.model import LoadOptions
-    from ragqa.llm.engine import GenerationOptions
-    from ragqa.llm.gptq import open_gptq_engine
-    from ragqa.prompt import instruction_for, write
-    from ragqa.types import Prompt
+    from ragqa.settings import AnswerSettings, RetrievalSettings
+    from ragqa.wiring import EngineChoice, open_answerer
 
-    engine = open_gptq_engine("smollm2-135m", LoadOptions(rope_factor=2), allow_unproven_length=True)
-    prompt = Prompt("", "", (), (), (), engine.window)
-    size = 3 * tokens
-    while len(prompt.token_ids) < tokens:
-        message = write([((("source", "book"),), text[:size])], instruction_for("Who is this about?"))
-        prompt, size = replace(prompt, text=message, token_ids=engine.encode(message)), size + 500
-    started, first = clock(), []
-    answer = engine.generate(prompt, GenerationOptions(max_tokens=32), lambda _piece: first.append(clock()))
+    retrieval = RetrievalSettings(candidates=400, top_k=200, max_blocks=100)
+    answering = AnswerSettings(context_tokens=tokens, max_answer_tokens=64)
+    with open_answerer(index, EngineChoice("gptq", model, True), retrieval, answering) as answerer:
+        started, first = clock(), []
+        answer = answerer.ask(question, on_text=lambda _piece: first.append(clock()))
+        ended = clock()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    assert answer.prompt is not None
+    assert answer.generation is not None
+    begun, prompt, written = (first or [ended])[0], answer.prompt, answer.generation
     print(
-        f"{len(prompt.token_ids)} tokens: {clock() - started:.0f} s, first text after "
-        f"{(first or [clock()])[0] - started:.0f} s, peak memory {peak:.0f} MB\n{answer}"
+        f"{len(prompt.token_ids)} tokens in {len(prompt.blocks)} blocks, window {answer.window}: "
+        f"{begun - started:.0f} s to the first text, {ended - begun:.1f} s for {written.tokens} tokens, "
+        f"peak memory {peak:.0f} MB\n{written.text}"
     )
 
 
 def crossover() -> None:
-    """Milliseconds of one layer through the int4 kernel and dequantized, by input rows."""
+    """Milliseconds of one layer by input rows: packed or dequantized, compiled or by torch's operators."""
     draw = torch.Generator().manual_seed(0)
-    for inputs, outputs, group in ((576, 3072, 64), (1536, 576, 64), (2048, 11264, 128), (5632, 2048, 128)):
+    for inputs, outputs, group in ((576, 3072, 64), (1536, 576, 64), (2048, 4096, 128), (5632, 2048, 128)):
         packed = random_layer(inputs, outputs, Quantization(group_size=group), draw, torch.randperm(inputs))
         tiled = gptq_linear(packed, None, torch.device("cpu"))
         assert isinstance(tiled, TiledLinear)
         weight = GptqLinear(packed).dequantized()
-        for rows in (1, 8, 16, 32, 48, 64, 96, 512):
+        for rows in (1, 4, 8, 16, 24, 32, 48, 64, 512):
             states = torch.randn(rows, inputs)
             figures = {}
-            for name, longest in (("int4", rows), ("dequantized", 0)):
-                tiled.longest_packed = longest
-                figures[name] = best(lambda layer=tiled, states=states: layer(states))
+            for name, longest, loops in (
+                ("compiled product", rows, tiled.loops),
+                ("compiled dequantizing", 0, tiled.loops),
+                ("torch's int4", rows, None),
+                ("torch's dequantizing", 0, None),
+            ):
+                layer = TiledLinear(tiled.weights, loops=loops)
+                layer.longest_packed = longest
+                figures[name] = best(lambda layer=layer, states=states: layer(states))
             figures["dense fp32"] = best(
                 lambda weight=weight, states=states: functional.linear(states, weight)
             )
@@ -234,15 +216,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["smollm2", "1b", "long", "crossover"])
-    parser.add_argument("file", type=Path, nargs="?", help="the text of a long prompt")
-    parser.add_argument("--tokens", type=int, default=16_000)
+    parser.add_argument("index", type=Path, nargs="?", help="what the long prompt is packed from")
+    parser.add_argument("--model", default="smollm2-135m", help="for the long prompt")
+    parser.add_argument("--question", default="How many days of holiday do I get per year?")
+    parser.add_argument("--tokens", type=int, default=16_200)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lengths", default="512,2048")
     parser.add_argument(
         "--layers", type=int, default=18, help="decoder layers of the random Llama; 18 make 1.06B"
     )
-    parser.add_argument("--llama-cpp", action="store_true")
     parser.add_argument(
         "--cpu-time", action="store_true", help="processor seconds, where others use the machine"
     )
@@ -256,7 +239,7 @@ def main() -> None:
         crossover()
         return
     if arguments.what == "long":
-        long_prompt(arguments.file.read_text(encoding="utf-8"), arguments.tokens)
+        long_prompt(arguments.index, arguments.model, arguments.question, arguments.tokens)
         return
     with tempfile.TemporaryDirectory() as work:
         if arguments.what == "smollm2":
@@ -265,8 +248,6 @@ def main() -> None:
             config = llama_config(2048, 5632, arguments.layers, 32, 32_000)
             folder = make_random_llama(Path(work) / "llama", config, Quantization(sym=False))
             compare(folder, arguments.rounds, lengths, slow=True)
-    if arguments.llama_cpp:
-        llama_cpp(arguments.rounds)
 
 
 if __name__ == "__main__":

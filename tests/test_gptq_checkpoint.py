@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from ragqa.errors import CheckpointError, EngineUnavailableError  # noqa: E402
 from ragqa.gptq.checkpoint import open_checkpoint  # noqa: E402
 from ragqa.gptq.configuration import find_folder  # noqa: E402
+from ragqa.gptq.decoder import Decoder  # noqa: E402
 from ragqa.gptq.model import LoadOptions, load_model  # noqa: E402
 from ragqa.gptq.quantization import Quantization  # noqa: E402
 from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
@@ -165,6 +166,40 @@ def test_a_device_map_that_forgets_a_layer_is_refused(folder):
 def test_a_device_map_over_the_cpu_gives_the_same(folder, expected):
     places = {"model.embed_tokens": "cpu", "model.layers": "cpu", "model.norm": "cpu", "lm_head": "cpu"}
     assert torch.equal(logits(folder, device_map=places), expected)
+
+
+def test_device_map_auto_gives_the_same_where_there_is_no_card(folder, expected):
+    pytest.importorskip("accelerate")
+    if torch.cuda.is_available():
+        pytest.skip("a card computes other roundings")
+    assert torch.equal(logits(folder, device_map="auto"), expected)
+
+
+def test_layers_on_a_second_device_get_their_weights_cache_and_states_there(folder, monkeypatch):
+    """The device "meta" stands in for a card: it computes nothing, but refuses what lies elsewhere."""
+    monkeypatch.setattr("ragqa.gptq.model.UNUSABLE", ())
+    places = {"": "meta", "model.embed_tokens": "cpu", "model.layers.0": "cpu"}
+    loaded = load_model(open_checkpoint(folder), LoadOptions(device_map=places))
+    decoder = Decoder(loaded, chunk=8)
+    cache = decoder.new_cache(24)
+    for ids in (IDS, IDS[:1]):
+        assert decoder.hidden(ids, cache).device.type == "meta"
+    assert [one.device.type for one in (*cache.keys, *cache.values)] == ["cpu", "meta"] * 2
+    assert loaded.module.model.layers[1].mlp.down_proj.qweight.device.type == "meta"
+    assert cache.length == 20
+
+
+def test_a_hub_id_takes_the_revision_behind_its_at_sign(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda name, **options: asked.append((name, options)) or tmp_path
+    )
+    assert find_folder("owner/name@4f0c") == tmp_path
+    assert find_folder("owner/name@4f0c", "beef") == tmp_path
+    assert find_folder("owner/name") == tmp_path
+    assert [(name, options["revision"]) for name, options in asked] == [
+        ("owner/name", "4f0c"), ("owner/name", "beef"), ("owner/name", None),
+    ]  # fmt: skip
 
 
 def test_names_that_are_neither_folder_nor_hub_id_are_refused():

@@ -36,7 +36,7 @@ class ModelConfiguration:
 
 
 def find_folder(model: str, revision: str | None = None) -> Path:
-    """A local folder, or the snapshot of a hub repository `owner/name`, at a pinned revision if one is given.
+    """A local folder, or the snapshot of a hub repository: `owner/name`, or `owner/name@commit`.
 
     Honours `HF_HOME` and `HF_HUB_OFFLINE`. Only JSON, tokenizer files and safetensors are downloaded. Raises
     EngineUnavailableError where the repository can be had neither from the cache nor from the hub.
@@ -44,8 +44,10 @@ def find_folder(model: str, revision: str | None = None) -> Path:
     local = Path(model).expanduser()
     if local.is_dir():
         return local
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or ".." in model:
-        raise CheckpointError(f"{model} is no folder, and no hub id of the form owner/name.")
+    named = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+))?", model)
+    if named is None or ".." in model:
+        raise CheckpointError(f"{model} is no folder, and no hub id of the form owner/name@revision.")
+    repository, revision = named[1], revision or named[2]
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -53,7 +55,7 @@ def find_folder(model: str, revision: str | None = None) -> Path:
         raise EngineUnavailableError("Hub models need the gptq extra: pip install 'ragqa[gptq]'") from error
     patterns = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja", "merges.txt"]
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineUnavailableError(

@@ -73,8 +73,8 @@ done:
 }}"""
 
 
-def lines(lines: list[str]) -> str:
-    return "\n  ".join(lines)
+def lines(single: list[str]) -> str:
+    return "\n  ".join(single)
 
 
 def same(kind: str, lanes: int, value: float) -> str:

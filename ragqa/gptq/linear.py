@@ -20,7 +20,7 @@ from ragqa.gptq.tiles import TiledWeights, tile_weights
 
 Kernels = Literal["auto", "reference"]
 
-LONGEST_COMPILED_INPUT = 8
+LONGEST_COMPILED_INPUT = 16
 """Rows up to which the compiled product is faster than dequantizing (`benchmarks/gptq.py crossover`)."""
 
 LONGEST_PACKED_INPUT = 48

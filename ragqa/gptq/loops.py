@@ -122,7 +122,7 @@ column:
   %k.more = icmp ult i64 %k.next, %size
   br i1 %k.more, label %column, label %group.end
 group.end:
-  {lines(_rows_inorder_of(rows))}
+  {lines(_rows_in_order(rows))}
   {lines(_constants(rows))}
   %sum.at = getelementptr float, ptr %sums, i64 %g
   %sum = load float, ptr %sum.at, align 4
@@ -146,7 +146,7 @@ done:
 }}"""
 
 
-def _rows_inorder_of(rows: int) -> list[str]:
+def _rows_in_order(rows: int) -> list[str]:
     """%n0 … %n7 (place, with two columns side by side) to %part, the tile's rows in order."""
     lanes, half = rows // 4, rows // 8
     one, part = f"<{lanes} x float>", f"<{half} x float>"

@@ -28,6 +28,8 @@ DROPPED_KEYS = (
     "dtype",
     "transformers_version",
 )
+UNUSABLE = ("disk", "meta")
+"""Places that accelerate gives out and that compute nothing."""
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -263,7 +265,7 @@ def _place(module: Any, device_map: str | Mapping[str, str]) -> Any:
             ).items()
         }
     named = {"": device_map} if isinstance(device_map, str) else dict(device_map)
-    if unusable := sorted({place for place in named.values() if place in ("disk", "meta")}):
+    if unusable := sorted({place for place in named.values() if place in UNUSABLE}):
         raise CheckpointError(
             f"Layers cannot run from {unusable[0]}; there is not enough memory for this model."
         )

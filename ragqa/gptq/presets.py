@@ -25,6 +25,7 @@ class Preset:
     window: positions for prompt and answer together, as its card measured them.
     wrapper: a name in `ragqa.prompt.WRAPPERS`; None for the tokenizer's own chat template.
     restricted: the licence has to be shown when the model is used.
+    revision: the commit that is downloaded; None where no public source names one, which takes the newest.
     sizes: hidden, intermediate, layers, heads, where known: what memory is computed from without the files.
     """
 
@@ -36,6 +37,7 @@ class Preset:
     wrapper: str | None = None
     stops: tuple[str, ...] = ()
     restricted: bool = False
+    revision: str | None = None
     sizes: tuple[int, int, int, int] | None = None
 
 
@@ -53,11 +55,12 @@ def _airoboros(repository: str, factor: float, sizes: tuple[int, int, int, int])
     )
 
 
-def _qwen(size: str, licence: str = "Apache-2.0") -> Preset:
+def _qwen(size: str, revision: str | None, licence: str = "Apache-2.0") -> Preset:
     return Preset(
         repository=f"Qwen/Qwen2.5-{size}-Instruct-GPTQ-Int4",
         window=32_768,
         licence=licence,
+        revision=revision,
         restricted=licence != "Apache-2.0",
     )
 
@@ -66,10 +69,12 @@ PRESETS: Mapping[str, Preset] = {
     "airoboros-33b-16k": _airoboros("bhenrym14/airoboros-33b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8, LLAMA_33B),
     "airoboros-13b-8k": _airoboros("bhenrym14/airoboros-13b-gpt4-1.4.1-PI-8192-GPTQ", 4, LLAMA_13B),
     "airoboros-7b-16k": _airoboros("bhenrym14/airoboros-7b-gpt4-1.4.1-lxctx-PI-16384-GPTQ", 8, LLAMA_7B),
-    "qwen2.5-0.5b": _qwen("0.5B"),
-    "qwen2.5-1.5b": _qwen("1.5B"),
-    "qwen2.5-3b": _qwen("3B", "Qwen Research License, non-commercial"),
-    "qwen2.5-7b": _qwen("7B"),
+    "qwen2.5-0.5b": _qwen("0.5B", "c34a4a91629f09f73a285f32dbd26106b033c654"),
+    "qwen2.5-1.5b": _qwen("1.5B", None),
+    "qwen2.5-3b": _qwen(
+        "3B", "68c4276063d1496cdf13d0b8e8221f899bfa77f7", "Qwen Research License, non-commercial"
+    ),
+    "qwen2.5-7b": _qwen("7B", "e9c932ac1893a49ae0fc497ad6e1e86e2e39af20"),
     "smollm2-135m": Preset(repository=None, window=8192, licence="Apache-2.0"),
 }
 """By the name that `--model` takes."""

@@ -162,7 +162,7 @@ def find_model(model: str, revision: str | None = None) -> tuple[Preset | None, 
     if preset is None:
         return None, find_folder(model, revision)
     if preset.repository is not None:
-        return preset, find_folder(preset.repository, revision)
+        return preset, find_folder(preset.repository, revision or preset.revision)
     folder = cache_folder() / model
     if not (folder / "config.json").is_file():
         raise EngineUnavailableError(f"{model} is not made yet; `make model` downloads and quantizes it.")
