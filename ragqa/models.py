@@ -44,9 +44,15 @@ def check_model(name: str, tick: Tick, *, quick: bool) -> "CheckReport":
 
 
 def measure_curves(
-    named: Sequence[tuple[str, float | None]], text: Path, lengths: Sequence[int], chunk: int, tick: Tick
+    named: Sequence[tuple[str, float | None]],
+    text: Path,
+    lengths: Sequence[int],
+    chunk: int,
+    tick: Tick,
+    windows: int = 1,
 ) -> "list[Curve]":
-    """The perplexity curve of each (model, rope factor) on the beginning of a text file.
+    """The perplexity curve of each (model, rope factor) on the beginning of a text file, or on windows spread
+    over it, in fp32 throughout: what is compared is the weights.
 
     Raises RagqaError where the text cannot be read or is too short.
     """
@@ -60,15 +66,14 @@ def measure_curves(
         raise RagqaError(f"{text} cannot be read as UTF-8 text: {error}") from error
     curves = []
     for name, factor in named:
-
         shown = name if factor is None else f"{name}@{factor:g}"
 
         def told(done: int, total: int, shown: str = shown) -> None:
             tick(shown, done, total)
 
         path = weights_of(name)
-        ids = load_tokenizer(path)(content)["input_ids"][: max(lengths)]
-        loaded = load_any(path, LoadOptions(rope_factor=factor))
+        ids = load_tokenizer(path)(content)["input_ids"]
+        loaded = load_any(path, LoadOptions(rope_factor=factor, dtype="float32", kernels="reference"))
         curves.append(
             measure(
                 loaded.module,
@@ -77,6 +82,7 @@ def measure_curves(
                 name=name,
                 rope_factor=loaded.rope_factor,
                 chunk=chunk,
+                windows=windows,
                 on_tokens=told,
             )
         )

@@ -20,6 +20,7 @@ from ragqa.gptq.perplexity import (
     measure,
     perplexity,
     points_of,
+    spread_windows,
     table,
     token_losses,
     write_plot,
@@ -132,3 +133,29 @@ def test_the_plot_is_a_small_png(tmp_path: Path) -> None:
     data = (tmp_path / "curves.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert len(data) < 100_000
+
+
+def test_windows_are_spread_from_beginning_to_end_and_their_losses_averaged(
+    folders: dict[str, Path],
+) -> None:
+    assert [list(window) for window in spread_windows(range(10), 4, 3)] == [
+        [0, 1, 2, 3],
+        [3, 4, 5, 6],
+        [6, 7, 8, 9],
+    ]
+    assert [list(window) for window in spread_windows(range(10), 4, 1)] == [[0, 1, 2, 3]]
+    module = load_any(folders["dense"]).module
+    seen: list[tuple[int, int]] = []
+    curve = measure(
+        module,
+        IDS,
+        (64, 128),
+        name="dense",
+        windows=2,
+        on_tokens=lambda done, total: seen.append((done, total)),
+    )
+    first, last = token_losses(module, IDS[:128]), token_losses(module, IDS[-128:])
+    for point in curve.points:
+        ends = float(torch.cat([first[: point.length - 1], last[: point.length - 1]]).mean())
+        assert math.log(point.perplexity) == pytest.approx(ends)
+    assert seen == [(127, 254), (254, 254)]

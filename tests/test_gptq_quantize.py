@@ -16,7 +16,7 @@ from ragqa.gptq.model import LoadOptions, load_model
 from ragqa.gptq.packing import dequantize, unpack
 from ragqa.gptq.quantize import UNFINISHED, QuantizeOptions, QuantizeProgress, layer_tensors, quantize
 from ragqa.gptq.record import recorded_layers
-from ragqa.gptq.sequential import Skeleton, run_layer
+from ragqa.gptq.sequential import STAGES, Calibration, Skeleton, quantize_layer, run_layer
 from ragqa.gptq.solver import Hessian, QuantizedMatrix, Recipe, find_grid, quantize_matrix, round_to_nearest
 from ragqa.gptq.source import _halves_apart, open_source
 from tests.gptq_models import TEXT, make_dense, make_tokenizer
@@ -83,6 +83,65 @@ def test_the_hessian_is_two_over_n_of_the_inputs_products() -> None:
     data = correlated()
     expected = 2 / len(data) * data.double().T @ data.double()
     assert torch.allclose(hessian_of(data).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_of_greater_importance_count_by_it_and_are_quantized_better() -> None:
+    data, weight = correlated(), random_weight()
+    importance = torch.rand(len(data), generator=torch.Generator().manual_seed(2))
+    importance[0] = 500
+    weighed = Hessian(96, torch.device("cpu"))
+    for rows, weights in zip(data.split(250), importance.split(250), strict=True):
+        weighed.add(rows.unsqueeze(0), weights.unsqueeze(0))
+    expected = 2 / len(data) * data.double().T @ (importance.double().unsqueeze(1) * data.double())
+    assert torch.allclose(weighed.matrix.double(), expected, rtol=1e-4, atol=1e-3)
+
+    def error_of_first(hessian: torch.Tensor) -> float:
+        solved = quantize_matrix(weight, hessian, Recipe(group_size=32))
+        groups = solved.g_idx.long()
+        found = ((solved.codes - solved.zeros[groups]) * solved.scales[groups]).T
+        return float((data[0] @ (found - weight).T).norm())
+
+    assert error_of_first(weighed.matrix) < 0.3 * error_of_first(hessian_of(data))
+
+
+@torch.no_grad()
+def test_each_stages_hessian_weighs_tokens_by_share_and_by_the_stream_they_are_added_to(dense: Path) -> None:
+    """Against hooks on transformers' own forward pass; nothing is quantized, so all stages see its inputs."""
+    source, module = open_source(dense), load_dense(dense).module
+    ids = torch.tensor([make_tokenizer()(TEXT[:60])["input_ids"]])
+    importance = torch.ones(ids.shape[1])
+    importance[0] = 0.25 / 0.75 * (ids.shape[1] - 1)
+    seen: dict[str, torch.Tensor] = {}
+    layer = module.model.layers[0]
+    for name, one in layer.named_modules():
+        one.register_forward_pre_hook(lambda _, given, at=name: seen.update({at: given[0]} if given else {}))
+    layer.register_forward_hook(lambda _one, _given, found: seen.update(output=found))
+    module(ids)
+    sums = {STAGES[1]: seen["post_attention_layernorm"], STAGES[3]: seen["output"]}
+
+    skeleton = Skeleton(source.config, torch.device("cpu"))
+    hidden = [module.model.embed_tokens(ids).clone()]
+    found: dict[tuple[str, ...], torch.Tensor] = {}
+    quantize_layer(
+        skeleton.layer(0, layer_tensors(source, 0)), Calibration(hidden, skeleton, 0.25), found.__setitem__
+    )
+    assert tuple(found) == STAGES
+    for names, hessian in found.items():
+        rows = seen[names[0]][0].double()
+        weights = importance.double()
+        if names in sums:
+            weights = weights / sums[names][0].double().square().mean(-1)
+        expected = 2 / len(rows) * rows.T @ (weights.unsqueeze(1) * rows)
+        assert torch.allclose(hessian.double(), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
+    assert torch.allclose(hidden[0], seen["output"], atol=1e-4)
+
+
+def test_without_a_share_every_token_counts_alike(dense: Path) -> None:
+    skeleton = Skeleton(open_source(dense).config, torch.device("cpu"))
+    assert Calibration((), skeleton).importance(9).tolist() == [1] * 9
+    weights = Calibration((), skeleton, 0.5).importance(9)
+    assert float(weights[0] / weights.sum()) == pytest.approx(0.5)
+    assert Calibration((), skeleton, 0.5).importance(1).tolist() == [1]
 
 
 @pytest.mark.parametrize("group_size", [16, 32, 96])
@@ -250,7 +309,8 @@ def test_a_layer_is_calibrated_on_what_the_quantized_ones_before_it_give(
         second = skeleton.layer(1, layer_tensors(source, 1))
         hessian = Hessian(64, torch.device("cpu"))
         for states in hidden:
-            hessian.add(second.input_layernorm(states))
+            weights = Calibration(hidden, skeleton, options.sink_share).importance(states.shape[1])
+            hessian.add(second.input_layernorm(states), weights)
         return quantize_matrix(second.self_attn.q_proj.weight, hessian.matrix, options.recipe).codes
 
     full = layer_tensors(source, 0)

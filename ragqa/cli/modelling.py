@@ -55,8 +55,18 @@ def quantize(
             "--calibration", metavar="FILE", help="Text. [default: a text of ours]", show_default=False
         ),
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 32,
-    sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 2048,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 128,
+    sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 512,
+    sink_share: Annotated[
+        float,
+        typer.Option(
+            "--sink-share",
+            min=0.0,
+            max=0.9,
+            metavar="F",
+            help="Weight of the windows' first tokens, which all others attend to.",
+        ),
+    ] = 0.3,
     round_to_nearest: Annotated[
         bool, typer.Option("--round-to-nearest", help="No calibration: the baseline, a minute's work.")
     ] = False,
@@ -82,6 +92,7 @@ def quantize(
             calibration=calibration,
             samples=samples,
             sample_tokens=sample_tokens,
+            sink_share=sink_share,
             method="rtn" if round_to_nearest else "gptq",
             device=device,
         )
@@ -138,6 +149,9 @@ def perplexity(
             show_default=False,
         ),
     ] = None,
+    windows: Annotated[
+        int, typer.Option("--windows", min=1, metavar="N", help="Windows spread over the text; 1: its start.")
+    ] = 1,
     chunk: Annotated[int, typer.Option("--chunk", min=1, help="Tokens fed at a time.")] = 512,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the curves.", show_default=False)
@@ -151,7 +165,7 @@ def perplexity(
         from ragqa.gptq.perplexity import table, write_plot
         from ragqa.models import measure_curves
 
-        curves = measure_curves(named, text, numbers(lengths), chunk, tick)
+        curves = measure_curves(named, text, numbers(lengths), chunk, tick, windows)
     put(json_of(curves) + "\n" if as_json else table(curves) + "\n")
     if plot:
         write_plot(curves, plot)

@@ -107,13 +107,20 @@ def _losses(head: Any, states: Tensor, targets: Tensor) -> Tensor:
     return torch.cat(pieces).double().cpu()
 
 
+def spread_windows(ids: Sequence[int], length: int, count: int) -> list[Sequence[int]]:
+    """`count` windows of `length` tokens, spread evenly from beginning to end; one is the beginning."""
+    room = len(ids) - length
+    starts = [room * number // max(count - 1, 1) for number in range(count)]
+    return [ids[start : start + length] for start in starts]
+
+
 def points_of(losses: Tensor, lengths: Sequence[int]) -> tuple[Point, ...]:
-    """The points of a curve from the losses of the longest length."""
+    """The points of a curve from the losses of the longest length, shape (…, longest - 1); a window a row."""
     return tuple(
         Point(
             length,
-            _perplexity(losses[: length - 1]),
-            _perplexity(losses[max(0, length - 1 - TAIL) : length - 1]),
+            _perplexity(losses[..., : length - 1]),
+            _perplexity(losses[..., max(0, length - 1 - TAIL) : length - 1]),
         )
         for length in lengths
     )
@@ -132,14 +139,23 @@ def measure(
     name: str,
     rope_factor: float = 1.0,
     chunk: int = 512,
+    windows: int = 1,
     on_tokens: OnTokens = ignore_tokens,
 ) -> Curve:
-    """`perplexity` with its cost, as one curve of a comparison."""
+    """`perplexity` with its cost, as one curve; the mean over `windows` spread over the text."""
     from ragqa.gptq.quantize import peak_memory
 
     check_lengths(len(ids), lengths)
     began = time.monotonic()
-    losses = token_losses(model, ids[: max(lengths)], chunk, on_tokens)
+    longest = max(lengths)
+    rows = []
+    for number, window in enumerate(spread_windows(ids, longest, windows)):
+
+        def told(done: int, total: int, before: int = number) -> None:
+            on_tokens(before * total + done, windows * total)
+
+        rows.append(token_losses(model, window, chunk, told))
+    losses = torch.stack(rows)
     return Curve(name, rope_factor, points_of(losses, lengths), time.monotonic() - began, peak_memory())
 
 

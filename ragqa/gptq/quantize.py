@@ -22,13 +22,12 @@ from ragqa.gptq.calibration import calibration_text, calibration_windows
 from ragqa.gptq.packing import PackedLinear, dequantize, pack
 from ragqa.gptq.quantization import BITS, Quantization
 from ragqa.gptq.record import layer_digest, write_record
-from ragqa.gptq.sequential import STAGES, Skeleton, quantize_layer, run_layer
+from ragqa.gptq.sequential import STAGES, Calibration, Skeleton, quantize_layer, run_layer
 from ragqa.gptq.solver import Recipe, quantize_matrix, round_to_nearest
 from ragqa.gptq.source import Source, open_source, portable_config
-from ragqa.gptq.writing import packed_tensors, write_checkpoint
+from ragqa.gptq.writing import packed_tensors, shards_of, write_checkpoint
 
 UNFINISHED = "unfinished"
-SHARD_BYTES = 2 * 1024**3
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
 
 
@@ -37,7 +36,8 @@ class QuantizeOptions:
     """How a model is quantized; the defaults are what measured best (docs/model.md).
 
     `calibration` is a text file, the project's own text if None; `samples` windows of `sample_tokens` are
-    taken from it. `method` "rtn" rounds to nearest: the baseline.
+    taken from it. `sink_share` is the weight of their first tokens (`sequential.Calibration`). `method` "rtn"
+    rounds to nearest: the baseline.
     """
 
     bits: int = 4
@@ -47,8 +47,9 @@ class QuantizeOptions:
     damp: float = 0.01
     clip_search: bool = True
     calibration: Path | None = None
-    samples: int = 32
-    sample_tokens: int = 2048
+    samples: int = 128
+    sample_tokens: int = 512
+    sink_share: float = 0.3
     method: Literal["gptq", "rtn"] = "gptq"
     device: str = "cpu"
 
@@ -169,6 +170,7 @@ def _quantize_layers(
     embedding = source.tensor("model.embed_tokens.weight").float()
     hidden = [torch.nn.functional.embedding(window, embedding) for window in windows]
     del embedding
+    calibration = Calibration(hidden, skeleton, options.sink_share)
     errors: list[LayerError] = []
     resumed, began = 0, time.monotonic()
     for index in range(skeleton.layers):
@@ -180,7 +182,7 @@ def _quantize_layers(
             run_layer(skeleton.layer(index, weights), hidden, skeleton)
             resumed += 1
         else:
-            packed, found = _quantize_one(skeleton, index, weights, hidden, options.recipe)
+            packed, found = _quantize_one(index, weights, calibration, options.recipe)
             _save_layer(path, packed, found)
         skeleton.release(index)
         errors += [LayerError(f"model.layers.{index}.{name}", error) for name, error in found.items()]
@@ -191,9 +193,9 @@ def _quantize_layers(
 
 
 def _quantize_one(
-    skeleton: Skeleton, index: int, weights: Mapping[str, Tensor], hidden: list[Tensor], recipe: Recipe
+    index: int, weights: Mapping[str, Tensor], calibration: Calibration, recipe: Recipe
 ) -> tuple[dict[str, PackedLinear], dict[str, float]]:
-    layer = skeleton.layer(index, weights)
+    layer = calibration.skeleton.layer(index, weights)
     packed: dict[str, PackedLinear] = {}
     errors: dict[str, float] = {}
 
@@ -209,8 +211,8 @@ def _quantize_one(
             errors[name] = solved.error
             linear.weight.copy_(dequantize(packed[name]))
 
-    if hidden:
-        quantize_layer(layer, hidden, skeleton, quantize_stage)
+    if calibration.hidden:
+        quantize_layer(layer, calibration, quantize_stage)
     else:
         for names in STAGES:
             quantize_stage(names, None)
@@ -273,7 +275,7 @@ def _write(
     out: Path, source: Source, layers: int, options: QuantizeOptions, settings: Mapping[str, Any], work: Path
 ) -> None:
     digests: dict[str, str] = {}
-    shards = _shards(_checkpoint_tensors(source, layers, options.bits, work, digests))
+    shards = shards_of(_checkpoint_tensors(source, layers, options.bits, work, digests))
     config = {**portable_config(source.config), "torch_dtype": "float16"}
     write_checkpoint(out, config, options.quantization, shards, tokenizer_from=work / "tokenizer")
     write_record(out, settings, digests)
@@ -298,16 +300,3 @@ def _checkpoint_tensors(
             if name.startswith(prefix) and name[len(prefix) :].removesuffix(".weight") not in packed:
                 tensors[name] = source.tensor(name).to(torch.float16)
         yield tensors
-
-
-def _shards(parts: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-    shard: dict[str, Tensor] = {}
-    size = 0
-    for part in parts:
-        added = sum(tensor.numel() * tensor.element_size() for tensor in part.values())
-        if shard and size + added > SHARD_BYTES:
-            yield shard
-            shard, size = {}, 0
-        shard.update(part)
-        size += added
-    yield shard

@@ -5,6 +5,7 @@ Fits the Llama family as transformers builds it: attention after one norm, a gat
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -74,36 +75,78 @@ class Skeleton:
         return cos, sin
 
 
-def quantize_layer(
-    layer: Any, hidden: Sequence[Tensor], skeleton: Skeleton, quantize_stage: QuantizeStage
-) -> None:
-    """Quantize the layer stage by stage and turn `hidden`, in place, into the quantized layer's output.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a layer is quantized on: activations before it, one tensor (1, tokens, width) a window.
 
-    hidden: activations before the layer, one tensor (1, tokens, width) a calibration window. Each stage's
-    Hessian comes from what reaches it through the stages already quantized. Holds, beside `hidden`, the
-    inputs of one stage at a time.
+    `sink_share` is the part of each Hessian that the windows' first tokens make up. Most attention heads
+    rest on the first token (Xiao et al. 2023, arXiv 2309.17453), so an error in it reaches all the others:
+    one token in a thousand caused two fifths of SmolLM2's loss (docs/model.md). That tokens may be weighed is
+    from Sung et al. 2025, arXiv 2503.01820.
     """
-    device = skeleton.device
-    hessian = Hessian(skeleton.width(STAGES[0][0]), device)
-    for states in hidden:
-        hessian.add(layer.input_layernorm(states.to(device)))
-    quantize_stage(STAGES[0], hessian.matrix)
 
-    mixed = [_before(layer.self_attn.o_proj, partial(_attention, layer, s, skeleton)) for s in hidden]
-    quantize_stage(STAGES[1], _hessian_of(mixed, device))
-    for states, inputs in zip(hidden, mixed, strict=True):
-        states.add_(layer.self_attn.o_proj(inputs.to(device)).to(states.device))
-    del mixed
+    hidden: Sequence[Tensor]
+    skeleton: Skeleton
+    sink_share: float = 0.0
 
-    hessian = Hessian(skeleton.width(STAGES[2][0]), device)
-    for states in hidden:
-        hessian.add(layer.post_attention_layernorm(states.to(device)))
-    quantize_stage(STAGES[2], hessian.matrix)
+    def importance(self, tokens: int) -> Tensor:
+        """The weight of each token of a window in the Hessian; 1 for all but the first."""
+        weights = torch.ones(tokens, device=self.skeleton.device)
+        weights[0] = max(1.0, self.sink_share / (1.0 - self.sink_share) * (tokens - 1))
+        return weights
 
-    gated = [_before(layer.mlp.down_proj, partial(_feed_forward, layer, s, device)) for s in hidden]
-    quantize_stage(STAGES[3], _hessian_of(gated, device))
-    for states, inputs in zip(hidden, gated, strict=True):
-        states.add_(layer.mlp.down_proj(inputs.to(device)).to(states.device))
+
+def quantize_layer(layer: Any, calibration: Calibration, quantize_stage: QuantizeStage) -> None:
+    """Quantize the layer stage by stage and turn the calibration's activations, in place, into its output.
+
+    Each stage's Hessian comes from what reaches it through the stages already quantized. Holds, beside the
+    activations, the inputs of one stage at a time.
+    """
+    skeleton = calibration.skeleton
+    attend = partial(_attention, layer, skeleton=skeleton)
+    feed = partial(_feed_forward, layer, device=skeleton.device)
+    _quantize_reading(layer.input_layernorm, STAGES[0], calibration, quantize_stage)
+    _quantize_adding(layer.self_attn.o_proj, STAGES[1], attend, calibration, quantize_stage)
+    _quantize_reading(layer.post_attention_layernorm, STAGES[2], calibration, quantize_stage)
+    _quantize_adding(layer.mlp.down_proj, STAGES[3], feed, calibration, quantize_stage)
+
+
+def _quantize_reading(
+    norm: nn.Module, names: tuple[str, ...], calibration: Calibration, quantize_stage: QuantizeStage
+) -> None:
+    """A stage that reads the residual stream through its norm."""
+    skeleton = calibration.skeleton
+    hessian = Hessian(skeleton.width(names[0]), skeleton.device)
+    for states in calibration.hidden:
+        hessian.add(norm(states.to(skeleton.device)), calibration.importance(states.shape[1]))
+    quantize_stage(names, hessian.matrix)
+
+
+def _quantize_adding(
+    matrix: nn.Module,
+    names: tuple[str, ...],
+    run: Callable[[Tensor], Tensor],
+    calibration: Calibration,
+    quantize_stage: QuantizeStage,
+) -> None:
+    """A stage whose output is added to the residual stream.
+
+    All that reads the sum divides it by its root mean square, so a token's squared error counts by the
+    inverse of the sum's mean square. Unweighted, the few tokens that a model makes thousands of times
+    larger than the rest (Sun et al. 2024, arXiv 2402.17762) would be all that the Hessian holds.
+    """
+    device = calibration.skeleton.device
+    hessian = Hessian(calibration.skeleton.width(names[0]), device)
+    reached = []
+    for states in calibration.hidden:
+        inputs = _before(matrix, partial(run, states))
+        total = states.to(device) + matrix(inputs)
+        size = total.square().mean(-1).clamp(min=torch.finfo(total.dtype).tiny)
+        hessian.add(inputs, calibration.importance(states.shape[1]) / size)
+        reached.append(inputs.cpu())
+    quantize_stage(names, hessian.matrix)
+    for states, inputs in zip(calibration.hidden, reached, strict=True):
+        states.add_(matrix(inputs.to(device)).to(states.device))
 
 
 def run_layer(layer: Any, hidden: Sequence[Tensor], skeleton: Skeleton) -> None:
@@ -136,7 +179,7 @@ def _before(matrix: nn.Module, run: Callable[[], Tensor]) -> Tensor:
     """What `run` feeds to `matrix`, without running `matrix` or what comes after it."""
 
     def stop(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        raise _Reached(inputs[0].cpu())
+        raise _Reached(inputs[0])
 
     handle = matrix.register_forward_pre_hook(stop)
     try:
@@ -147,10 +190,3 @@ def _before(matrix: nn.Module, run: Callable[[], Tensor]) -> Tensor:
     finally:
         handle.remove()
     raise RuntimeError("the pass never reached the matrix")
-
-
-def _hessian_of(inputs: Sequence[Tensor], device: torch.device) -> Tensor:
-    hessian = Hessian(inputs[0].shape[-1], device)
-    for part in inputs:
-        hessian.add(part.to(device))
-    return hessian.matrix

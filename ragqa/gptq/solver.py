@@ -13,6 +13,8 @@ from torch import Tensor
 BLOCK = 128
 """Columns whose updates of the columns to their right are gathered into one product (section 3.3 of the
 paper)."""
+PRODUCT = 256
+"""Columns of the Hessian that are multiplied at once."""
 CLIP_STEPS = 24
 CLIP_FLOOR = 0.55
 """The clip search tries ranges from this fraction of the full one up to all of it."""
@@ -59,14 +61,27 @@ class Hessian:
     """2/n · XᵀX over the n input rows seen so far, kept as a running mean so that it never overflows."""
 
     def __init__(self, inputs: int, device: torch.device) -> None:
-        self.matrix = torch.zeros(inputs, inputs, dtype=torch.float32, device=device)
+        self._upper = torch.zeros(inputs, inputs, dtype=torch.float32, device=device)
         self.rows = 0
 
-    def add(self, inputs: Tensor) -> None:
-        """Add inputs of shape (…, inputs)."""
+    @property
+    def matrix(self) -> Tensor:
+        """The whole matrix, as of now."""
+        return self._upper.triu() + self._upper.triu(1).T
+
+    def add(self, inputs: Tensor, importance: Tensor | None = None) -> None:
+        """Add inputs of shape (…, inputs). importance (…): the weight of each row's squared error; 1 if None.
+
+        The matrix is symmetric: only the blocks on and above the diagonal are multiplied.
+        """
         rows = inputs.reshape(-1, inputs.shape[-1]).float()
         total = self.rows + rows.shape[0]
-        self.matrix.addmm_(rows.T, rows, beta=self.rows / total, alpha=2.0 / total)
+        if importance is not None:
+            rows = rows * importance.reshape(-1, 1).float().sqrt()
+        for start in range(0, rows.shape[1], PRODUCT):
+            stop = start + PRODUCT
+            product = self._upper[start:stop, start:]
+            product.addmm_(rows[:, start:stop].T, rows[:, start:], beta=self.rows / total, alpha=2.0 / total)
         self.rows = total
 
 

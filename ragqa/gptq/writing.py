@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from ragqa.gptq.packing import PackedLinear
 from ragqa.gptq.quantization import Quantization
 
+SHARD_BYTES = 2 * 1024**3
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -34,6 +35,20 @@ def packed_tensors(layer: str, packed: PackedLinear, bias: Tensor | None = None)
         f"{layer}.g_idx": packed.g_idx,
     }
     return named if bias is None else {**named, f"{layer}.bias": bias}
+
+
+def shards_of(parts: Iterable[Mapping[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    """The parts gathered into shards of at most 2 GiB, unless a single part is larger."""
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for part in parts:
+        added = sum(tensor.numel() * tensor.element_size() for tensor in part.values())
+        if shard and size + added > SHARD_BYTES:
+            yield shard
+            shard, size = {}, 0
+        shard.update(part)
+        size += added
+    yield shard
 
 
 def write_checkpoint(
