@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .cache/demo
 
-.PHONY: demo test lint docs bench eval model auto-gptq clean
+.PHONY: demo test lint docs bench eval baseline model auto-gptq clean
 
 # Recreated where pyproject.toml or a pinned version changed; what is already right is not fetched again.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -32,9 +32,15 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make_cli.py
 
-# Where sets of questions lie: RAGQA_EVAL_DATA, else ../shared.
+# Writes docs/quality.md. Where sets of questions lie: RAGQA_EVAL_DATA, else ../shared. Indexes and finished
+# figures are kept in WORK: a run that was stopped goes on. For one set: make eval EVAL='--only qed'.
+WORK ?= .cache/eval
 eval: $(VENV)/.dev
-	$(BIN)/python benchmarks/quality.py --work .cache/eval --part odd --engine extractive $(SETS)
+	$(BIN)/python benchmarks/quality.py --work $(WORK) $(EVAL)
+
+# What tests/test_gate.py holds quality to, after a change that is meant to move it.
+baseline: $(VENV)/.dev
+	$(BIN)/python -m tests.gate
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gptq.py smollm2 --cpu-time

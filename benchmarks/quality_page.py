@@ -157,7 +157,7 @@ def retrieval_lines(row: Row, measured: Measured) -> Iterator[str]:
     words = f"{needed:.3f}" if needed is not None else ""
     if row.above and needed is not None:
         words += f" (best of {' and '.join(row.above)} + {row.mark:.2f})"
-    yield line(row, "fused, links", one, whole(fused, row.metric), (words, verdict(one, needed)))
+    yield line(row, "as shipped", one, whole(fused, row.metric), (words, verdict(one, needed)))
     for name, single in alone.items():
         yield line(row, f"{name} alone", single, whole(measured[row.set_name, name], row.metric), ("", ""))
 

@@ -18,6 +18,7 @@ from ragqa.evaluation.run import BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.suite import EvalOptions, build_index, drawn, measure, questions_of
 from ragqa.settings import RetrievalSettings
 from ragqa.wiring import EngineChoice
+from tests.conftest import Run
 from tests.index_support import HashEmbedder, light_tools
 
 DOCUMENTS = [
@@ -298,5 +299,88 @@ def test_the_page_holds_its_plots_and_runs_nothing() -> None:
     good = outcome(ANSWERABLE, SAID)
     page = html_page(report_of("<script>alert(1)</script>", "e", "m", [good, outcome(UNANSWERABLE, REFUSED)]))
     assert page.count("<svg") == 2
+    assert page.count("<polyline") == 1
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_page_draws_both_kinds_of_unanswerable_and_every_place() -> None:
+    asked = replace(outcome(ANSWERABLE, SAID), blind=REFUSED)
+    far = replace(
+        asked, question=replace(ANSWERABLE, id="b"), asked=replace(SAID, blocks=("x",) * 11 + ("d",))
+    )
+    made = report_of("s", "e", "m", [asked, far, outcome(UNANSWERABLE, REFUSED)])
+    assert [place for place, _ in made.positions] == [2, 12]
+    page = html_page(made)
+    assert page.count("<polyline") == 2
+    assert "gold documents removed" in page
+    assert report_json(made)["refusal_trade_off_gold_removed"][0] == {"refusal_recall": 0, "over_refusal": 0}
+
+
+def write_questions(path: Path, *gold: str) -> Path:
+    rows = [
+        {"id": str(n), "question": "How much leave is there?", "gold_doc_ids": [one]}
+        for n, one in enumerate(gold)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_own_questions_are_asked_of_an_index_and_again_without_their_documents(
+    index_path: Path, ragqa: Run, tmp_path: Path
+) -> None:
+    """What a person does to measure refusals on their own corpus, from the file to the page."""
+    questions = tmp_path / "own.jsonl"
+    rows = [
+        {
+            "id": "leave",
+            "question": "How many days of paid leave does every employee have?",
+            "answers": ["28 days"],
+            "gold_doc_ids": ["leave.md"],
+            "evidence": [
+                {"doc_id": "leave.md", "quotes": ["Every employee has 28 days of paid leave a year."]}
+            ],
+        },
+        {"id": "moon", "question": "How far is the moon from the earth?", "answerable": False},
+    ]
+    questions.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    page = tmp_path / "page.html"
+    options = ("--engine", "extractive", "--gold-removed", "--html", page, "--json")
+    done = ragqa("eval", questions, "--index", index_path, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    metrics = record["metrics"]
+    assert metrics["evidence@1"] == metrics["recall@5"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 1}
+    assert metrics["refusal_recall"]["n"] == metrics["refusal_recall_gold_removed"]["n"] == 1
+    assert metrics["refusal_auroc_gold_removed"]["value"] == 1.0
+    assert record["gold_not_in_index"] == []
+    assert "gold documents removed" in page.read_text(encoding="utf-8")
+
+
+def test_gold_documents_that_the_index_does_not_hold_are_named(
+    index_path: Path, ragqa: Run, tmp_path: Path
+) -> None:
+    """A misspelt name would otherwise be a figure of 0 without a word."""
+    none = write_questions(tmp_path / "none.jsonl", "papers/leave.md", "nowhere.md")
+    done = ragqa("eval", none, "--index", index_path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "'papers/leave.md' for one. Name them as `ragqa sources list` does" in done.stderr
+    some = write_questions(tmp_path / "some.jsonl", "leave.md", "nowhere.md")
+    done = ragqa("eval", some, "--index", index_path, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "1 gold documents are not in the index, nowhere.md for one" in done.stderr
+    assert "| recall@5 | 0.500 |" in done.stdout
+
+
+def test_asking_for_what_cannot_be_measured_says_what_to_do(
+    index_path: Path, ragqa: Run, tmp_path: Path
+) -> None:
+    questions = write_questions(tmp_path / "one.jsonl", "leave.md")
+    done = ragqa("eval", questions, "--index", index_path, "--gold-removed", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "name one too" in done.stderr
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("", encoding="utf-8")
+    done = ragqa("eval", empty, "--index", index_path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no question is left to ask" in done.stderr

@@ -46,11 +46,13 @@ def evaluate(
     top_k: TopKOption = 24,
     strict: StrictOption = False,
     part: Annotated[
-        str, typer.Option("--part", metavar="all|even|odd", help="Half of the questions, by document.")
+        str, typer.Option("--part", metavar="all|even|odd", help="Half of the questions, by subject.")
     ] = "all",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, metavar="N", help="Only the first N questions.", show_default=False),
+        typer.Option(
+            "--limit", min=1, metavar="N", help="At most N questions, drawn from all.", show_default=False
+        ),
     ] = None,
     gold_removed: Annotated[
         bool,
@@ -68,7 +70,14 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure retrieval, answers and refusals on a question set."""
+    """Measure retrieval, answers and refusals on a question set.
+
+    A line of questions.jsonl: {"id": "1", "question": "How long is the notice?", "answers": ["a month"],
+    "gold_doc_ids": ["terms.md"], "evidence": [{"doc_id": "terms.md", "quotes": ["a notice of one month"]}]}.
+    Only id and question are needed; a question that the documents do not answer says "answerable": false.
+    Documents are named as `ragqa sources list` does, or by the id of a line of documents.jsonl:
+    {"id": "terms", "title": "Terms", "text": "The whole text."}.
+    """
     from ragqa.errors import CheckFailedError, OutputError
     from ragqa.evaluation.page import html_page
     from ragqa.evaluation.report import compare, comparison_table, is_regression, report_json, table
@@ -78,6 +87,8 @@ def evaluate(
 
     if part not in ("all", "even", "odd"):
         raise typer.BadParameter("all, even or odd", param_hint="--part")
+    if gold_removed and not engine:
+        raise typer.BadParameter("only an --engine can refuse, name one too", param_hint="--gold-removed")
     if page and not page.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {page.parent}", param_hint="--html")
     options = EvalOptions(
@@ -92,6 +103,11 @@ def evaluate(
     with progress() as tick:
         report = measure_set(question_set, index, options, tick)
     comparisons = compare(report, earlier) if earlier else []
+    if report.unknown:
+        say(
+            f"{len(report.unknown)} gold documents are not in the index, {report.unknown[0]} for one: "
+            "what is asked of them counts as not found."
+        )
     put_json(report_json(report)) if as_json else put(table(report) + "\n")
     if page:
         try:

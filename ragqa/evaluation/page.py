@@ -6,7 +6,10 @@ from html import escape
 from ragqa.evaluation.bootstrap import Estimate
 from ragqa.evaluation.report import Comparison, EvalReport
 
-WIDTH, HEIGHT, MARGIN = 420, 260, 44
+WIDTH, HEIGHT, MARGIN, BOTTOM = 480, 300, 48, 60
+COLOURS = ("#1f5fa8", "#b3541e")
+ALLOWED = 0.15
+"""Over-refusal at which `refusal_recall@0.15` is read off."""
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
@@ -25,13 +28,14 @@ def html_page(report: EvalReport, comparisons: Sequence[Comparison] = ()) -> str
     parts = [f"<h1>{title}</h1><p>Engine: {engine}</p>", metrics_table(report)]
     if comparisons:
         parts.append(comparisons_table(comparisons))
-    if report.trade_off:
-        points = [(point.over_refusal, point.refusal_recall) for point in report.trade_off]
-        parts.append(
-            curve(
-                "Refusal trade-off", "answerable questions refused", "unanswerable questions refused", points
-            )
-        )
+    lines = [("unanswerable", report.trade_off), ("gold documents removed", report.trade_off_gold_removed)]
+    drawn = [
+        (name, [(point.over_refusal, point.refusal_recall) for point in points])
+        for name, points in lines
+        if points
+    ]
+    if drawn:
+        parts.append(curves("Refusal trade-off", "answerable questions refused", "others refused", drawn))
     if report.positions:
         parts.append(bars("Gold evidence cited, by the place of its block in the prompt", report.positions))
     return (
@@ -66,11 +70,26 @@ def number(value: float) -> str:
     return f"<td class=number>{value:.3f}</td>"
 
 
-def curve(title: str, across: str, up: str, points: Sequence[tuple[float, float]]) -> str:
-    """A line through points of the unit square."""
-    path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
-    line = f'<polyline points="{path}" fill="none" stroke="#1f5fa8" stroke-width="2"/>'
-    return figure(title, axes(across, up) + line)
+def curves(
+    title: str, across: str, up: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]]
+) -> str:
+    """Named lines through points of the unit square, and where 0.15 of the answerable are refused."""
+    at = x_of(ALLOWED)
+    shapes = [
+        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{y_of(0):.1f}" y2="{y_of(1):.1f}" stroke="#888" '
+        f'stroke-dasharray="3 3"/><text x="{at + 4:.1f}" y="{y_of(0) - 6:.1f}" font-size="11" fill="#555">'
+        f"{ALLOWED}</text>"
+    ]
+    for number, (name, points) in enumerate(lines):
+        path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
+        colour = COLOURS[number % len(COLOURS)]
+        below = y_of(0.12 + 0.09 * (len(lines) - 1 - number))
+        shapes.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+            f'<text x="{x_of(1):.1f}" y="{below:.1f}" text-anchor="end" font-size="12" fill="{colour}">'
+            f"{escape(name)}</text>"
+        )
+    return figure(title, axes(across, up) + "".join(shapes))
 
 
 def bars(title: str, values: Sequence[tuple[int, Estimate]]) -> str:
@@ -85,17 +104,21 @@ def bars(title: str, values: Sequence[tuple[int, Estimate]]) -> str:
             f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{y_of(one.low):.1f}" y2="{y_of(one.high):.1f}" '
             f'stroke="#1b1b1b"/>'
             f'<text x="{middle:.1f}" y="{y_of(0) + 16:.1f}" text-anchor="middle" font-size="11">'
-            f"{label} (n={one.n})</text>"
+            f"{label}</text>"
+            f'<text x="{middle:.1f}" y="{y_of(0) + 29:.1f}" text-anchor="middle" font-size="9" fill="#555">'
+            f"{one.n}</text>"
         )
-    return figure(title, axes("", "share of questions", ticks_across=False) + "".join(shapes))
+    across = "place of the block, and questions below it"
+    return figure(title, axes(across, "share of questions", ticks_across=False) + "".join(shapes))
 
 
 def axes(across: str, up: str, *, ticks_across: bool = True) -> str:
     """Both axes from 0 to 1 with their labels."""
     lines = [
         f'<path d="M{MARGIN},{y_of(1):.1f} V{y_of(0):.1f} H{x_of(1):.1f}" fill="none" stroke="#555"/>',
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle" font-size="12">{escape(across)}</text>',
-        f'<text transform="translate(12 {HEIGHT / 2}) rotate(-90)" text-anchor="middle" font-size="12">'
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 10}" text-anchor="middle" font-size="12">'
+        f"{escape(across)}</text>",
+        f'<text transform="translate(13 {y_of(0.5):.1f}) rotate(-90)" text-anchor="middle" font-size="12">'
         f"{escape(up)}</text>",
     ]
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -121,4 +144,4 @@ def x_of(value: float) -> float:
 
 
 def y_of(value: float) -> float:
-    return HEIGHT - MARGIN - value * (HEIGHT - 1.5 * MARGIN)
+    return HEIGHT - BOTTOM - value * (HEIGHT - BOTTOM - MARGIN / 2)

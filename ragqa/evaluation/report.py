@@ -19,7 +19,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """The figures of one run. `rows` are the values by question id, for a paired comparison later."""
+    """The figures of one run. `rows` are the values by question id, for a paired comparison later; `unknown`
+    are gold documents that the index does not hold.
+    """
 
     set_name: str
     engine: str
@@ -27,7 +29,9 @@ class EvalReport:
     metrics: Mapping[str, Estimate]
     rows: Mapping[str, Mapping[str, float]]
     trade_off: tuple[TradeOff, ...]
+    trade_off_gold_removed: tuple[TradeOff, ...]
     positions: tuple[tuple[int, Estimate], ...]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ def report_of(set_name: str, engine: str, model: str, outcomes: Sequence[Outcome
             metrics[f"refusal_auroc{kind}"] = two_sample_with_interval(auroc, good, others)
             metrics[f"refusal_recall{kind}@0.15"] = two_sample_with_interval(caught, good, others)
     ordered = {metric: metrics[metric] for metric in METRICS if metric in metrics}
-    curve = tuple(trade_off(good, bad or removed)) if good and (bad or removed) else ()
-    return EvalReport(set_name, engine, model, ordered, rows, curve, _positions(outcomes))
+    curves = [tuple(trade_off(good, others)) if good and others else () for others in (bad, removed)]
+    return EvalReport(set_name, engine, model, ordered, rows, curves[0], curves[1], _positions(outcomes))
 
 
 def caught(answerable: Sequence[float], unanswerable: Sequence[float]) -> float:
@@ -89,15 +93,21 @@ def report_json(report: EvalReport) -> Json:
         "engine": report.engine,
         "model": report.model,
         "metrics": {metric: estimate_json(value) for metric, value in report.metrics.items()},
-        "refusal_trade_off": [
-            {"refusal_recall": round(point.refusal_recall, 4), "over_refusal": round(point.over_refusal, 4)}
-            for point in report.trade_off
-        ],
+        "refusal_trade_off": trade_off_json(report.trade_off),
+        "refusal_trade_off_gold_removed": trade_off_json(report.trade_off_gold_removed),
+        "gold_not_in_index": list(report.unknown),
         "evidence_by_position": [
             {"position": place, **estimate_json(value)} for place, value in report.positions
         ],
         "questions": [{"id": key, **dict(row)} for key, row in report.rows.items()],
     }
+
+
+def trade_off_json(points: Sequence[TradeOff]) -> list[Json]:
+    return [
+        {"refusal_recall": round(point.refusal_recall, 4), "over_refusal": round(point.over_refusal, 4)}
+        for point in points
+    ]
 
 
 def estimate_json(estimate: Estimate) -> Json:

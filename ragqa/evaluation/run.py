@@ -115,6 +115,11 @@ class Asking:
             on_question(number, len(questions))
         return outcomes
 
+    def unknown(self, questions: Sequence[Question]) -> tuple[str, ...]:
+        """Gold documents of these questions that the index does not hold, in order."""
+        named = (one for question in questions for one in gold_documents(question))
+        return tuple(dict.fromkeys(one for one in named if one not in self._documents))
+
     def outcome(self, question: Question, *, gold_removed: bool = False) -> Outcome:
         """Everything one question shows."""
         evidence = self.evidence(question.evidence)
@@ -128,8 +133,7 @@ class Asking:
         asked = self._ask(question, by_page=by_page)
         blind = None
         if gold_removed and question.answerable and question.gold and self.answerer is not None:
-            documents = [part.document for part in question.evidence] if by_page else question.gold
-            self.retriever.hidden = frozenset(documents)
+            self.retriever.hidden = frozenset(gold_documents(question))
             blind = self._ask(question, by_page=by_page)
         return Outcome(question, tuple(dict.fromkeys(ranked)), found, evidence, asked, blind)
 
@@ -213,6 +217,13 @@ class Asking:
     def _read_text(self, document: str) -> str:
         document_id = self._documents.get(document)
         return "" if document_id is None else self.retriever.index.document(document_id).text
+
+
+def gold_documents(question: Question) -> tuple[str, ...]:
+    """The documents behind the gold ids, which name pages where the evidence does."""
+    if any(part.page is not None for part in question.evidence):
+        return tuple(part.document for part in question.evidence)
+    return question.gold
 
 
 def nearest(spans: Sequence[Span], start: int) -> list[Span]:

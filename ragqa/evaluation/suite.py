@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ragqa.errors import QuestionFileError
 from ragqa.evaluation.corpus import write_corpus
 from ragqa.evaluation.question_set import Question, QuestionSet, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, report_of
-from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder
+from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder, gold_documents
 from ragqa.settings import AnswerSettings, RetrievalSettings
 from ragqa.wiring import EngineChoice, build_engine, index_path
 
@@ -81,7 +81,8 @@ def measure(
     embedder: Embedder | None = None,
 ) -> EvalReport:
     """The figures of these questions on an index. `places` maps its sources to the ids the questions use;
-    where both are the same it is empty.
+    where both are the same it is empty. Raises QuestionFileError where no question is left, or where the
+    index holds none of the documents they name.
     """
     with open_index(index_path) as index:
         embedder = RememberingEmbedder(embedder or load_embedder(index.settings.embedder))
@@ -92,9 +93,26 @@ def measure(
             answerer = Answerer(retriever, build_engine(options.engine, embedder), options.answering)
         asking = Asking(retriever, answerer, places)
         chosen = drawn(questions_of(questions, options.part), options.limit)
+        unknown = known_or_refused(name, chosen, asking, index_path)
         outcomes = asking.ask_all(chosen, gold_removed=options.gold_removed, on_question=on_question)
         engine, model = (answerer.engine.name, answerer.engine.model) if answerer else ("", "")
-    return report_of(name, engine, model, outcomes)
+    return replace(report_of(name, engine, model, outcomes), unknown=unknown)
+
+
+def known_or_refused(
+    name: str, questions: tuple[Question, ...], asking: Asking, index_path: Path
+) -> tuple[str, ...]:
+    """Gold documents that the index lacks. Figures that could only be 0 are refused: QuestionFileError."""
+    if not questions:
+        raise QuestionFileError(f"{name}: no question is left to ask. Take another --part, or a larger set.")
+    unknown = asking.unknown(questions)
+    named = {one for question in questions for one in gold_documents(question)}
+    if named and len(unknown) == len(named):
+        raise QuestionFileError(
+            f"{name}: none of its gold documents is in the index at {index_path}, {unknown[0]!r} for one. "
+            "Name them as `ragqa sources list` does, or ask another --index."
+        )
+    return unknown
 
 
 def measure_set(named: str, explicit: Path | None, options: EvalOptions, tick: Tick) -> EvalReport:
@@ -124,7 +142,8 @@ def find_set(path: Path) -> Path:
             return place
     looked = ", ".join(map(str, places))
     raise QuestionFileError(
-        f"No question set {path}: no questions.jsonl in {looked}. RAGQA_EVAL_DATA names where sets lie."
+        f"No question set {path}: no questions.jsonl in {looked}. Name a folder that holds one (its form: "
+        "ragqa eval --help), or where sets lie by RAGQA_EVAL_DATA."
     )
 
 
@@ -141,9 +160,13 @@ def read_baseline(path: Path) -> Mapping[str, Any]:
     try:
         baseline = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise QuestionFileError(f"{path} is no earlier eval --json: {error}") from error
+        raise QuestionFileError(
+            f"{path} is no earlier eval --json: {error}. Make one: ragqa eval SET --json > FILE."
+        ) from error
     if not isinstance(baseline, dict) or "metrics" not in baseline:
-        raise QuestionFileError(f"{path} is no earlier eval --json: it has no metrics.")
+        raise QuestionFileError(
+            f"{path} is no earlier eval --json: it has no metrics. Take the whole output."
+        )
     return baseline
 
 
