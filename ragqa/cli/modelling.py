@@ -1,10 +1,11 @@
-"""`model quantize`, `check`, `perplexity`, `fit` and `finetune`."""
+"""`model quantize`, `check`, `perplexity` and `fit`; `tuning` holds the rest of `model`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ragqa.cli import tuning
 from ragqa.cli.options import JsonOption
 from ragqa.cli.output import progress, put, put_json, say
 
@@ -24,6 +25,7 @@ SMALL = "smollm2-135m"
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this file on the program."""
+    tuning.add_commands(model)
     app.add_typer(model, name="model")
 
 
@@ -194,71 +196,6 @@ def fit(
         put_json(fit_json(report))
     else:
         put("".join(f"{line}\n" for line in fit_lines(report)))
-
-
-@model.command("finetune")
-def finetune(
-    base: Annotated[
-        str, typer.Argument(help=f"A folder of safetensors, a .gguf file, or {SMALL}.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Argument(help="Where the run lives: checkpoint and adapter.", show_default=False)
-    ],
-    texts: Annotated[
-        list[Path] | None,
-        typer.Option("--text", metavar="FILE", help="Plain text of the first stage.", show_default=False),
-    ] = None,
-    examples: Annotated[
-        Path | None,
-        typer.Option("--examples", metavar="FILE", help="Examples of the second stage.", show_default=False),
-    ] = None,
-    validation: Annotated[
-        Path | None,
-        typer.Option("--validation", metavar="FILE", help="Examples kept apart.", show_default=False),
-    ] = None,
-    rope_factor: Annotated[float, typer.Option("--rope-factor", min=1.0, metavar="F", help="Scaling.")] = 2.0,
-    long_steps: Annotated[int, typer.Option("--long-steps", min=0, help="Steps on plain text.")] = 100,
-    window: Annotated[int, typer.Option("--window", min=16, help="Tokens a row of plain text.")] = 8192,
-    answer_steps: Annotated[int, typer.Option("--answer-steps", min=0, help="Steps on examples.")] = 1000,
-    rank: Annotated[int, typer.Option("--rank", min=1, help="Of the adapter.")] = 32,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="On the CPU, one thread each.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Of order and initial weights.")] = 0,
-) -> None:
-    """Tune an adapter: long text, then closed-context answers.
-
-    Safe to stop: the same command goes on from the last checkpoint, a few minutes back at most.
-    """
-    from dataclasses import replace
-
-    with progress() as tick:
-        from ragqa.gptq.finetune.options import FinetuneOptions, Step, Validation
-        from ragqa.gptq.finetune.run import finetune
-        from ragqa.models import weights_of
-
-        def told(event: Step | Validation) -> None:
-            if isinstance(event, Step):
-                tick(f"{event.stage}, loss {event.loss:.3f}", event.step, event.steps)
-            else:
-                say(f"validation: loss {event.loss:.3f}, refusal AUROC {event.refusal_auroc:.3f}")
-
-        defaults = FinetuneOptions(base=weights_of(base), out=out)
-        report = finetune(
-            replace(
-                defaults,
-                texts=tuple(texts or ()),
-                window=window,
-                long=replace(defaults.long, steps=long_steps),
-                examples=examples,
-                validation=validation,
-                answers=replace(defaults.answers, steps=answer_steps),
-                factor=rope_factor,
-                rank=rank,
-                processes=processes,
-                seed=seed,
-            ),
-            told,
-        )
-    say(f"Wrote {report.adapter}: {report.long_steps} + {report.answer_steps} steps, {report.seconds:.0f} s.")
 
 
 def numbers(text: str) -> tuple[int, ...]:

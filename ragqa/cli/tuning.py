@@ -1,0 +1,132 @@
+"""`model finetune` and `model assemble`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragqa.cli.output import progress, say
+
+SMALL = "smollm2-135m"
+BaseArgument = Annotated[
+    str, typer.Argument(help=f"A folder of safetensors, a .gguf file, or {SMALL}.", show_default=False)
+]
+
+
+def add_commands(model: typer.Typer) -> None:
+    """Hang the commands of this file on `ragqa model`."""
+    model.command("finetune")(finetune)
+    model.command("assemble")(assemble)
+
+
+def finetune(
+    base: BaseArgument,
+    out: Annotated[
+        Path, typer.Argument(help="Where the run lives: checkpoint and adapter.", show_default=False)
+    ],
+    texts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--text",
+            metavar="PATH",
+            help="Plain text of the first stage: a file, or a folder of .txt files.",
+            show_default=False,
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option("--examples", metavar="FILE", help="Examples of the second stage.", show_default=False),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option("--validation", metavar="FILE", help="Examples kept apart.", show_default=False),
+    ] = None,
+    rope_factor: Annotated[float, typer.Option("--rope-factor", min=1.0, metavar="F", help="Scaling.")] = 2.0,
+    long_steps: Annotated[int, typer.Option("--long-steps", min=0, help="Steps on plain text.")] = 100,
+    window: Annotated[int, typer.Option("--window", min=16, help="Tokens a row of plain text.")] = 8192,
+    reach: Annotated[
+        int,
+        typer.Option(
+            "--reach", min=0, help="Every second row's positions jump once, by up to this many. 0: none."
+        ),
+    ] = 0,
+    answer_steps: Annotated[int, typer.Option("--answer-steps", min=0, help="Steps on examples.")] = 1000,
+    frozen_blocks: Annotated[
+        int, typer.Option("--frozen-blocks", min=0, help="Lowest blocks that examples do not change.")
+    ] = 0,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Rows a step, in both stages.")] = 2,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0.0, help="Peak learning rate, in both stages.")
+    ] = 1e-3,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Of the adapter; its alpha is twice that.")] = 32,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="On the CPU, one thread each.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Of order and initial weights.")] = 0,
+) -> None:
+    """Tune an adapter: long text, then closed-context answers.
+
+    Safe to stop: the same command goes on from the last checkpoint, a few minutes back at most.
+    """
+    with progress() as tick:
+        from ragqa.gptq.finetune.options import FinetuneOptions, Stage, Step, Validation
+        from ragqa.gptq.finetune.run import finetune
+        from ragqa.models import weights_of
+
+        def told(event: Step | Validation) -> None:
+            if isinstance(event, Step):
+                left = f", {event.tokens_per_second:.0f} tokens/s, {event.seconds_left / 60:.0f} min left"
+                tick(f"{event.stage}, loss {event.loss:.3f}{left}", event.step, event.steps)
+            else:
+                say(f"validation: loss {event.loss:.3f}, refusal AUROC {event.refusal_auroc:.3f}")
+
+        report = finetune(
+            FinetuneOptions(
+                base=weights_of(base),
+                out=out,
+                texts=text_files(texts or []),
+                window=window,
+                reach=reach,
+                long=Stage(long_steps, rows, rate, warmup=4, decay=long_steps // 5),
+                examples=examples,
+                validation=validation,
+                answers=Stage(answer_steps, rows, rate, warmup=10, decay=answer_steps // 5),
+                frozen_blocks=frozen_blocks,
+                factor=rope_factor,
+                rank=rank,
+                alpha=2.0 * rank,
+                processes=processes,
+                seed=seed,
+            ),
+            told,
+        )
+    say(f"Wrote {report.adapter}: {report.long_steps} + {report.answer_steps} steps, {report.seconds:.0f} s.")
+
+
+def assemble(
+    base: BaseArgument,
+    adapter: Annotated[Path, typer.Argument(help="What `model finetune` wrote.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    group_size: Annotated[
+        int, typer.Option("--group-size", metavar="N", help="Weights that share a scale.")
+    ] = 64,
+    round_to_nearest: Annotated[
+        bool, typer.Option("--round-to-nearest", help="No calibration: faster, a little worse.")
+    ] = False,
+) -> None:
+    """Merge an adapter into its base, quantize, check: a folder that answers.
+
+    Safe to stop: the same command goes on after the last quantized layer.
+    """
+    with progress() as tick:
+        from ragqa.gptq.finetune.assembling import AssembleOptions
+        from ragqa.gptq.finetune.assembling import assemble as assembled
+        from ragqa.models import weights_of
+
+        options = AssembleOptions("rtn" if round_to_nearest else "gptq", group_size)
+        made = assembled(weights_of(base), adapter, out, options, tick)
+    say(f"Wrote {made.folder} in {made.seconds:.0f} s; it passed `model check --quick`.")
+
+
+def text_files(paths: list[Path]) -> tuple[Path, ...]:
+    """The files as they are, folders as their .txt files by name."""
+    found = (sorted(path.glob("*.txt")) if path.is_dir() else [path] for path in paths)
+    return tuple(path for some in found for path in some)
