@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite, sqrt
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ragqa.types import Hit
 
 Ranking = Sequence[tuple[int, float]]
@@ -20,6 +23,13 @@ TRAILING_BRACKETS = re.compile(r"\s*\([^()]*\)$")
 LINKING_HITS = 3
 NAMED_IN_QUESTION = 1.0
 NAMED_IN_BEST = 2.0
+# Chosen on the even halves of covidqa, cranfield, multihop, the four sets in one index and financebench, read
+# together (docs/decisions.md).
+COVERAGE = 3.0
+FEEDBACK_VECTORS = 0.6
+FEEDBACK_SHARE = 0.3
+LONG_QUESTION = 11
+BEST_FEW = 50
 
 
 def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[Fused]:
@@ -77,25 +87,59 @@ def _best_first(ranking: Ranking) -> list[int]:
     return [chunk_id for chunk_id, _ in sorted(ranking, key=lambda pair: (-pair[1], pair[0]))]
 
 
+def is_long(question: str) -> bool:
+    """Whether a question describes its subject at length: then the best passages' words help to find more.
+
+    A short question names what it asks for, and more words lead away from it.
+    """
+    return len(set(WORD.findall(question.lower()))) >= LONG_QUESTION
+
+
+def nearer(vector: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A question's unit vector (d,) moved towards the passages found for it (n, d), at unit length.
+
+    Rocchio, "Relevance feedback in information retrieval" (1971), without negative examples.
+    """
+    moved = vector + FEEDBACK_VECTORS * found.mean(axis=0)
+    length = float(np.linalg.norm(moved))
+    return (moved / length).astype(np.float32) if length else vector
+
+
+def reward_coverage(hits: Sequence[Hit], coverage: Mapping[int, float]) -> list[Hit]:
+    """The hits, best first, those raised whose own text holds much of the question.
+
+    `coverage` is that share by chunk id. It counts the more, the fewer documents the best hits come from:
+    among the passages of one long paper, its title and subject, which all of them share, tell nothing.
+    """
+    best = hits[:BEST_FEW]
+    alike = 1 - len({hit.document_id for hit in best}) / len(best) if best else 0.0
+    weight = COVERAGE * alike
+    raised = [replace(hit, score=hit.score + weight * coverage[hit.chunk_id]) for hit in hits]
+    return sorted(raised, key=lambda hit: -hit.score)
+
+
 def link_titles(question: str, hits: Sequence[Hit]) -> list[Hit]:
     """The hits reordered: those whose title the question or one of the best hits names are moved up.
 
     A question that needs several documents names one of them; the passage found first names the next. Of
     the titles only exact mentions count (white space, case and signs apart, a trailing "(…)" left out), and
-    of titles of one word only rare ones. `hits` is all of the fused candidates, best first; scores get a
-    bonus in standard deviations. Ties keep the order of `hits`.
+    of titles of one word only rare ones, and of several passages under one title only the best moves. `hits`
+    is all of the fused candidates, best first; scores get a bonus in standard deviations. Ties keep the
+    order of `hits`.
     """
     texts = [_plain(hit.text) for hit in hits]
     asked = _plain(question)
     best = [(_title(hit), text) for hit, text in zip(hits[:LINKING_HITS], texts, strict=False)]
     linked = []
+    moved: set[str] = set()
     for hit in hits:
         title = _title(hit)
         bonus = 0.0
-        if _names_something(title, texts):
+        if title not in moved and _names_something(title, texts):
             bonus += NAMED_IN_QUESTION * (title in asked)
             # A passage that names its own document says nothing about that document's other passages.
             bonus += NAMED_IN_BEST * any(title in text for other, text in best if other != title)
+            moved |= {title} if bonus else set()
         linked.append(replace(hit, score=hit.score + bonus) if bonus else hit)
     return sorted(linked, key=lambda hit: -hit.score)
 

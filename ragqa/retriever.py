@@ -7,10 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ingest.chunk import count_tokens
 from ingest.embed import Embedder
 from ingest.index import Index, IndexedChunk, IndexedDocument, Where
-from ragqa.fusion import fuse, link_titles
+from ragqa.fusion import FEEDBACK_SHARE, Fused, Ranking, fuse, is_long, link_titles, nearer, reward_coverage
 from ragqa.prompt import metadata_lines
 from ragqa.settings import RetrievalSettings
 from ragqa.types import ContextBlock, Dropped, Hit
@@ -18,6 +21,10 @@ from ragqa.types import ContextBlock, Dropped, Hit
 WORD = re.compile(r"\w+")
 # Two texts that share nine words in ten, all numbers and all negations say the same.
 DUPLICATE_OVERLAP = 0.9
+# A long question is asked again with what its best chunks are about: near three, and with ten words of five.
+FEEDBACK_VECTOR_CHUNKS = 3
+FEEDBACK_WORD_CHUNKS = 5
+FEEDBACK_WORDS = 10
 NEGATIONS = frozenset({"no", "not", "never", "none", "nor", "neither", "without", "cannot"})
 
 
@@ -39,22 +46,45 @@ class Retriever:
         self.settings = settings
 
     def search(self, question: str, limit: int, where: Where = ()) -> tuple[Hit, ...]:
-        """The best chunks: dense and lexical scores fused, then links between titles; best first."""
+        """The best chunks, best first: scores fused, then raised for words covered and titles named."""
         if not question.strip():
             return ()
         width = max(self.settings.candidates, limit)
+        fused = self._fused(question, width, where)
+        ids = [chunk_id for chunk_id, _, _ in fused]
+        chunks = self.index.chunks(ids)
+        hits = [hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True)]
+        hits = reward_coverage(hits, self.index.coverage(question, ids))
+        return tuple(link_titles(question, hits)[:limit])
+
+    def by_vector(self, vector: NDArray[np.float32], width: int, where: Where) -> Ranking:
+        """The nearest chunks. What hides documents from a measurement hides them here and in `by_words`."""
+        return self.index.dense(vector, width, where)
+
+    def by_words(self, words: str, width: int, where: Where) -> Ranking:
+        """The chunks that hold these words."""
+        return self.index.lexical(words, width, where)
+
+    def _fused(self, question: str, width: int, where: Where) -> list[Fused]:
         vector = self.embedder.embed([question])[0]
         dense = self.settings.dense_weight
-        fused = fuse(
-            {
-                "dense": self.index.dense(vector, width, where),
-                "lexical": self.index.lexical(question, width, where),
-            },
-            {"dense": dense, "lexical": 1 - dense},
-        )
-        chunks = self.index.chunks([chunk_id for chunk_id, _, _ in fused])
-        hits = [hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True)]
-        return tuple(link_titles(question, hits)[:limit])
+        rankings = {
+            "dense": self.by_vector(vector, width, where),
+            "lexical": self.by_words(question, width, where),
+        }
+        weights = {"dense": dense, "lexical": 1 - dense}
+        fused = fuse(rankings, weights)
+        if not fused or not is_long(question):
+            return fused
+        best = [chunk_id for chunk_id, _, _ in fused]
+        moved = nearer(vector, self.index.vectors(best[:FEEDBACK_VECTOR_CHUNKS]))
+        words = self.index.telling_words(best[:FEEDBACK_WORD_CHUNKS], question, FEEDBACK_WORDS)
+        rankings["dense"] = self.by_vector(moved, width, where)
+        if words:
+            rankings["feedback"] = self.by_words(" ".join(words), width, where)
+            weights["feedback"] = weights["lexical"] * FEEDBACK_SHARE
+            weights["lexical"] -= weights["feedback"]
+        return fuse(rankings, weights)
 
     def retrieve(self, question: str, where: Where = ()) -> Retrieval:
         """The blocks for a prompt, and the hits left out as near-duplicates or beyond the last block."""

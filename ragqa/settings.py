@@ -13,7 +13,7 @@ class RetrievalSettings:
     # How many chunks each retriever names before the two lists are fused.
     candidates: int = 100
     # The dense retriever's weight in the fused score; the lexical one has the rest.
-    dense_weight: float = 0.6
+    dense_weight: float = 0.5
     # Chunks that are grown into blocks, and the blocks that reach the prompt (training had 1 to 5).
     top_k: int = 24
     max_blocks: int = 12

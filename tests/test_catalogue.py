@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.catalogue.documents import FileRecord, IndexableDocument
-from ingest.catalogue.lexical import choose_terms
+from ingest.catalogue.lexical import choose_terms, most_telling, rarity, shares
 from ingest.catalogue.schema import connect_writer
 from ingest.catalogue.writer import (
     SourceRecord,
@@ -143,6 +144,47 @@ def test_terms_of_most_chunks_are_left_out_unless_all_are() -> None:
     assert choose_terms([("common", 4_000), ("rare", 1), ("absent", 0)], 30_000) == ["rare"]
     assert choose_terms([("common", 4_000), ("absent", 0)], 30_000) == ["common"]
     assert choose_terms([("common", 300), ("rare", 1)], 300) == ["rare", "common"]
+
+
+def test_coverage_is_the_share_of_the_question_a_chunks_own_text_holds(folder: Path) -> None:
+    with open_index(folder) as index:
+        chunks = index.document_chunks(LEAVE.id) + index.document_chunks(TRAVEL.id)
+        ids = [chunk.id for chunk in chunks]
+        (word,) = [word for word in ("leave",) if any(word in chunk.text.lower() for chunk in chunks)]
+        held = index.coverage(word, ids)
+        assert held == {chunk.id: float(word in chunk.text.lower()) for chunk in chunks}
+        assert 0.0 in held.values()
+        half = index.coverage(f"{word} unheardof", ids)
+        assert half == held, "a word that no chunk holds is not missed"
+        assert index.coverage("unheardof", ids) == dict.fromkeys(ids, 0.0)
+        assert index.coverage('"', ids) == dict.fromkeys(ids, 0.0)
+        assert index.coverage(word, []) == {}
+
+
+def test_telling_words_are_new_rare_and_frequent_in_the_chunks(tmp_path: Path) -> None:
+    filler = {f"f{n}.md": document_of(f"Plain filler number {n}.") for n in range(40)}
+    boiler = document_of("The boiler of the filler: boilers hold valves.")
+    write_index(tmp_path / "ix", {**filler, "boiler.md": boiler})
+    with open_index(tmp_path / "ix") as index:
+        ids = [chunk.id for chunk in index.document_chunks(boiler.id)]
+        found = index.telling_words(ids, "What holds the valve?", 10)
+        assert found[0] in ("boiler", "boilers")
+        assert not {"valves", "hold", "filler", "the"} & set(found)
+        assert index.telling_words(ids, "What holds the valve?", 1) == found[:1]
+        assert index.telling_words([], "anything", 10) == []
+
+
+def test_rarity_falls_with_the_number_of_chunks_and_is_never_nothing() -> None:
+    assert rarity(1, 100) > rarity(10, 100) > rarity(50, 100) > 0
+    assert rarity(100, 100) > 0
+
+
+def test_shares_are_means_over_texts_and_telling_weighs_them_by_rarity() -> None:
+    weights = shares([Counter(a=1, b=1), Counter(a=2)])
+    assert weights == {"a": 0.75, "b": 0.25}
+    assert most_telling(weights, {"a": 9, "b": 1}, 100, 5) == ["a", "b"]
+    assert most_telling(weights, {"a": 11, "b": 1}, 100, 5) == ["b"]
+    assert most_telling(weights, {"a": 0, "b": 1}, 100, 5) == ["b"]
 
 
 def test_nearest_chunks_come_first_with_their_cosine(folder: Path) -> None:

@@ -2,11 +2,12 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.fusion import fuse, link_titles, standardise
+from ragqa.fusion import fuse, is_long, link_titles, nearer, reward_coverage, standardise
 from ragqa.types import Hit
 
 scores = st.integers(-1000, 1000).map(lambda value: value / 8)
@@ -142,3 +143,41 @@ def test_passages_of_one_document_do_not_lift_each_other_over_the_one_that_names
     best = hit(1, "Normandy", "Normandy was given to Rollo.", 2.0)
     other = hit(2, "Normandy", "It lies by the sea.", 1.0)
     assert link_titles("Who was it given to?", [best, other, *FILLER])[0] == best
+
+
+def test_of_several_passages_under_a_named_title_only_the_best_moves() -> None:
+    first = hit(1, "Steam engine", "It boils water.", -0.5)
+    second = hit(2, "Steam engine", "It drives a wheel.", -0.6)
+    linked = link_titles("What drives a steam engine?", [*FILLER, first, second])
+    assert (linked[0].chunk_id, linked[0].score) == (1, 0.5)
+    assert linked[-1] == second
+
+
+def part(number: int, document: str, score: float) -> Hit:
+    return Hit(number, "x.md", document, "", (), None, None, 0, 1, "x", score, ())
+
+
+def test_in_one_long_paper_the_passage_that_holds_the_questions_words_moves_up() -> None:
+    paper = [part(1, "paper", 2.0), part(2, "paper", 1.5), part(3, "paper", 1.0)]
+    raised = reward_coverage(paper, {1: 0.0, 2: 0.5, 3: 1.0})
+    assert [one.chunk_id for one in raised] == [3, 2, 1]
+    assert raised[0].score == pytest.approx(1.0 + 3.0 * (1 - 1 / 3))
+
+
+def test_among_passages_of_as_many_documents_coverage_changes_nothing() -> None:
+    short = [part(1, "a", 2.0), part(2, "b", 1.0)]
+    assert reward_coverage(short, {1: 0.0, 2: 1.0}) == short
+    assert reward_coverage([], {}) == []
+
+
+def test_a_question_of_eleven_different_words_is_long() -> None:
+    words = [f"w{number}" for number in range(11)]
+    assert is_long(" ".join(words))
+    assert not is_long(" ".join([*words[:10], "W0", "w1?"]))
+
+
+def test_a_question_moves_towards_what_was_found_and_keeps_its_length() -> None:
+    moved = nearer(np.array([1, 0], np.float32), np.array([[0, 1], [0, 1]], np.float32))
+    assert moved == pytest.approx(np.array([1, 0.6]) / np.sqrt(1.36))
+    opposite = nearer(np.array([0.6, 0], np.float32), np.array([[-1, 0]], np.float32))
+    assert opposite == pytest.approx([0.6, 0])

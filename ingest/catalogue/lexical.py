@@ -1,7 +1,10 @@
 """Full-text search: any Unicode question in, bm25 scores out, never a syntax error."""
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import log
 
 from ingest.catalogue.schema import TOKENIZER
 
@@ -24,7 +27,11 @@ class QueryTerms:
 
     def split(self, question: str) -> dict[str, str]:
         """Word by stem, in the question's order; the word is what a query quotes, the stem what is stored."""
-        text = question.encode("utf-8", "replace").decode("utf-8")
+        return dict(reversed(self.sequence(question)))
+
+    def sequence(self, text: str) -> list[tuple[str, str]]:
+        """(stem, word) of each term of the text in order."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
         for name in ("words", "stems"):
             self._database.execute(f"INSERT INTO {name} (rowid, body) VALUES (1, ?)", (text,))  # noqa: S608
         try:
@@ -35,7 +42,7 @@ class QueryTerms:
         finally:
             for name in ("words", "stems"):
                 self._database.execute(f"DELETE FROM {name}")  # noqa: S608
-        return dict(reversed(list(zip(stems, words, strict=True))))
+        return list(zip(stems, words, strict=True))
 
     def close(self) -> None:
         """Let go of the tokenizer."""
@@ -48,6 +55,33 @@ def choose_terms(frequencies: Sequence[tuple[str, int]], chunks: int) -> list[st
     limit = max(chunks // COMMON_SHARE, CHEAP_FREQUENCY)
     rare = [word for count, word in known if count <= limit]
     return (rare or [word for _, word in known])[:MOST_TERMS]
+
+
+def rarity(count: int, chunks: int) -> float:
+    """The inverse document frequency that FTS5's bm25 gives a term of `count` of all chunks; never 0."""
+    return max(log((chunks - count + 0.5) / (count + 0.5)), 1e-6)
+
+
+def shares(counts: Sequence[Counter[str]]) -> dict[str, float]:
+    """Each stem's mean share of the texts' terms, of stem counts a text."""
+    mean: dict[str, float] = {}
+    for count in counts:
+        total = count.total()
+        for stem, number in count.items():
+            mean[stem] = mean.get(stem, 0.0) + number / total / len(counts)
+    return mean
+
+
+def most_telling(
+    weights: Mapping[str, float], frequencies: Mapping[str, int], chunks: int, limit: int
+) -> list[str]:
+    """The stems of greatest weight times rarity, best first, those of a tenth of the chunks left out."""
+    scores = {
+        stem: weight * rarity(frequencies[stem], chunks)
+        for stem, weight in weights.items()
+        if 0 < frequencies[stem] <= chunks / COMMON_SHARE
+    }
+    return sorted(scores, key=lambda stem: (-scores[stem], stem))[:limit]
 
 
 def match_expression(words: Sequence[str]) -> str:
@@ -79,3 +113,13 @@ def search_within(
     allowed = set(chunk_ids)
     everything = search(connection, expression, weights, -1)
     return [row for row in everything if row[0] in allowed][:limit]
+
+
+def holding(connection: sqlite3.Connection, word: str, chunk_ids: Sequence[int]) -> list[int]:
+    """Which of these chunks hold the word, or another of its stem, in their own text."""
+    rows = connection.execute(
+        "SELECT rowid FROM fulltext WHERE fulltext MATCH ? "
+        "AND +rowid IN (SELECT value FROM json_each(?))",  # + keeps it one walk along the word's chunks
+        (f"body : {match_expression([word])}", json.dumps([int(one) for one in chunk_ids])),
+    )
+    return [int(chunk) for (chunk,) in rows]

@@ -1,6 +1,7 @@
 """Reading an index. An open Index is one snapshot: what others write meanwhile is not seen."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -144,15 +145,42 @@ class Index:
         of it an operator. Words that more than a tenth of the chunks hold are left out, unless all do.
         """
         with self._lock, storage_errors(self.path):
-            words = self._terms.split(query)
-            frequencies = [(word, self._frequency(stem)) for stem, word in words.items()]
-            chosen = lexical.choose_terms(frequencies, self._chunk_count)
+            chosen = self._choose(query)
             if not chosen or limit < 1:
                 return []
             expression = lexical.match_expression(chosen)
             if not where:
                 return lexical.search(self._connection, expression, weights, limit)
             return lexical.search_within(self._connection, expression, weights, limit, self._allowed(where))
+
+    def _choose(self, query: str) -> list[str]:
+        frequencies = [(word, self._frequency(stem)) for stem, word in self._terms.split(query).items()]
+        return lexical.choose_terms(frequencies, self._chunk_count)
+
+    def coverage(self, query: str, chunk_ids: Sequence[int]) -> dict[int, float]:
+        """For each of the chunks, how much of the query its own text holds: 0 to 1, words by their rarity."""
+        with self._lock, storage_errors(self.path):
+            stems = {word: stem for stem, word in self._terms.split(query).items()}
+            held = dict.fromkeys(chunk_ids, 0.0)
+            total = 0.0
+            for word in self._choose(query):
+                weight = lexical.rarity(self._frequency(stems[word]), self._chunk_count)
+                total += weight
+                for chunk_id in lexical.holding(self._connection, word, chunk_ids):
+                    held[chunk_id] += weight
+        return {chunk_id: weight / total for chunk_id, weight in held.items()} if total else held
+
+    def telling_words(self, chunk_ids: Sequence[int], query: str, limit: int) -> list[str]:
+        """The words that tell these chunks from all others and are not of the query, best first."""
+        with self._lock, storage_errors(self.path):
+            chunks = reader.read_chunks(self._connection, chunk_ids)
+            texts = [self._terms.sequence(chunk.text) for chunk in chunks]
+            asked = self._terms.split(query)
+            weights = lexical.shares([Counter(stem for stem, _ in text) for text in texts if text])
+            new = {stem: weight for stem, weight in weights.items() if stem not in asked}
+            frequencies = {stem: self._frequency(stem) for stem in new}
+            words = dict(pair for text in texts for pair in text)
+            return [words[stem] for stem in lexical.most_telling(new, frequencies, self._chunk_count, limit)]
 
     def _frequency(self, stem: str) -> int:
         if stem not in self._frequencies:
