@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ def jobs(engines: list[EngineChoice], limit: int | None) -> Iterator[Job]:
             yield Job(name, options, engine.name)
 
 
+@cache
 def question_set(name: str) -> QuestionSet:
     """The set of that name, those of a name like `qed+clapnq` as one, or the sample's report split."""
     if name == "sample":
@@ -179,6 +181,7 @@ def unused_by(options: EvalOptions) -> frozenset[str]:
     return NEVER | {"gptq"} if options.engine.name == "extractive" else NEVER
 
 
+@cache
 def code_state(without: frozenset[str]) -> str:
     """A hash of the code and of the files that ship with it, but for what lies `without`."""
     state = sha256()
