@@ -96,7 +96,7 @@ class Kept:
         return self.work / "figures" / f"{name}.json"
 
 
-def jobs(engines: list[EngineChoice], limit: int | None) -> Iterator[Job]:
+def jobs(engines: list[Engine], limit: int | None) -> Iterator[Job]:
     """Everything the page needs, the quick ones first."""
     sets = dict.fromkeys(row.set_name for row in ROWS if not row.answers)
     for name in sets:
@@ -106,11 +106,13 @@ def jobs(engines: list[EngineChoice], limit: int | None) -> Iterator[Job]:
     for engine in engines:
         for name in dict.fromkeys(row.set_name for row in ROWS if row.answers):
             part = "all" if name == "sample" else "odd"
-            options = EvalOptions(engine=engine, gold_removed=True, part=part, limit=limit or DRAWN.get(name))
-            if engine.name != "extractive":
+            options = EvalOptions(
+                engine=engine.choice, gold_removed=True, part=part, limit=limit or DRAWN.get(name)
+            )
+            if engine.choice.name != "extractive":
                 few = min(limit or MODEL_QUESTIONS, MODEL_QUESTIONS)
                 options = replace(options, limit=few, answering=AnswerSettings(MODEL_CONTEXT))
-            yield Job(name, options, engine.name)
+            yield Job(name, options, engine.label)
 
 
 @cache
@@ -218,17 +220,17 @@ def printed_by(script: str, kept: Kept) -> str:
 
 
 def engines_here(named: list[str]) -> list[Engine]:
-    """The engines that were named, else each there is; with the reason where one cannot be measured."""
-    if named:
-        return [Engine(EngineChoice(*one.split(":", 1))) for one in named]
+    """Each engine there is, and models that were named; with the reason where one cannot be measured."""
+    extra = [Engine(EngineChoice(*one.split(":", 1))) for one in named if one != "extractive"]
     auto = "there is no environment for it (`make auto-gptq`)"
     if auto_gptq_python().is_file():
-        auto = "the folder of gptq by other software, token for token the same (docs/model.md)"
-    return [
-        Engine(EngineChoice("extractive")),
+        auto = "the folder of gptq by other software, compared with it token for token in docs/model.md"
+    shipped = [
         Engine(EngineChoice("gptq", DEFAULT_MODEL), why_no_model()),
         Engine(EngineChoice("auto-gptq", DEFAULT_MODEL), auto),
     ]
+    taken = {one.label for one in extra}
+    return [Engine(EngineChoice("extractive")), *extra, *(one for one in shipped if one.label not in taken)]
 
 
 def why_no_model() -> str:
@@ -261,12 +263,14 @@ def main() -> None:
         "--only", action="append", default=[], metavar="SET|check|hostile", help="measure this, keep the rest"
     )
     parser.add_argument("--limit", type=int, help="at most this many questions of a set")
-    parser.add_argument("--engine", action="append", default=[], metavar="NAME[:MODEL]")
+    parser.add_argument(
+        "--engine", action="append", default=[], metavar="NAME[:MODEL]", help="besides those here"
+    )
     parser.add_argument("--keep", action="store_true", help="take what earlier code measured as it is")
     arguments = parser.parse_args()
     engines = engines_here(arguments.engine)
     kept = Kept(arguments.work, frozenset(arguments.only), arguments.keep)
-    planned = list(jobs([one.choice for one in engines if not one.absent], arguments.limit))
+    planned = list(jobs([one for one in engines if not one.absent], arguments.limit))
     found: Measured = {}
     failed = []
     for number, job in enumerate(planned, start=1):

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ragqa.evaluation.bootstrap import Estimate, mean_with_interval
-from ragqa.wiring import EngineChoice
+from ragqa.wiring import DEFAULT_MODEL, EngineChoice
 
 FIGURES_BEGIN = "<!-- figures: from here to the end mark `make eval` writes -->"
 FIGURES_END = "<!-- end of figures -->"
@@ -59,6 +60,13 @@ class Engine:
     choice: EngineChoice
     absent: str = ""
 
+    @property
+    def label(self) -> str:
+        """The engine, and the folder of its model where that is not the one it has by default."""
+        if self.choice.model in (None, DEFAULT_MODEL):
+            return self.choice.name
+        return f"{self.choice.name}:{PurePath(str(self.choice.model)).name}"
+
 
 def _answers(set_name: str, marks: Mapping[str, float], metrics: Sequence[str]) -> list[Row]:
     return [Row(set_name, metric, marks.get(metric), answers=True) for metric in metrics]
@@ -107,7 +115,7 @@ def page(measured: Measured, engines: Sequence[Engine], printed: Mapping[str, st
 
 def introduction(measured: Measured, engines: Sequence[Engine]) -> str:
     """Which part is reported, which engines are, and which are not and why."""
-    here = [f"`{one.choice.name}`{model_of(one, measured)}" for one in engines if not one.absent]
+    here = [f"`{one.label}`{model_of(one, measured)}" for one in engines if not one.absent]
     lines = [
         "Everything was chosen on the even half of each set and on the sample's tune split; figures and "
         "verdicts are of the **odd half** and of the sample's report split. Halves are by subject: no "
@@ -116,12 +124,12 @@ def introduction(measured: Measured, engines: Sequence[Engine]) -> str:
         "whatever else the machine did.",
         f"Engines measured: {', '.join(here)}.",
     ]
-    lines += [f"Not measured: `{one.choice.name}`, {one.absent}." for one in engines if one.absent]
+    lines += [f"Not measured: `{one.label}`, {one.absent}." for one in engines if one.absent]
     return "\n\n".join(lines)
 
 
 def model_of(engine: Engine, measured: Measured) -> str:
-    models = {figures["model"] for (_, label), figures in measured.items() if label == engine.choice.name}
+    models = {figures["model"] for (_, label), figures in measured.items() if label == engine.label}
     return f" ({', '.join(sorted(models))})" if models else ""
 
 
@@ -156,21 +164,21 @@ def retrieval_lines(row: Row, measured: Measured) -> Iterator[str]:
     needed = row.mark if not row.above else None if base is None else base + (row.mark or 0)
     words = f"{needed:.3f}" if needed is not None else ""
     if row.above and needed is not None:
-        words += f" (best of {' and '.join(row.above)} + {row.mark:.2f})"
+        words += f" ({'best of ' * (len(row.above) > 1)}{' and '.join(row.above)} + {row.mark:.2f})"
     yield line(row, "as shipped", one, whole(fused, row.metric), (words, verdict(one, needed)))
     for name, single in alone.items():
         yield line(row, f"{name} alone", single, whole(measured[row.set_name, name], row.metric), ("", ""))
 
 
 def answer_lines(row: Row, measured: Measured, engine: Engine) -> Iterator[str]:
-    figures = measured.get((row.set_name, engine.choice.name))
+    figures = measured.get((row.set_name, engine.label))
     found = figures["metrics"].get(row.metric) if figures else None
     if found is not None:
         one = Estimate(found["value"], found["low"], found["high"], found["n"])
         mark = "" if row.mark is None else f"{row.mark:.2f}"
-        yield line(row, engine.choice.name, one, "", (mark, verdict(one, row.mark)))
+        yield line(row, engine.label, one, "", (mark, verdict(one, row.mark)))
     elif figures is None and row.metric == ANSWERED[0]:
-        yield f"| {row.set_name} | answers | {engine.choice.name} | {ABSENT} | | | | |"
+        yield f"| {row.set_name} | answers | {engine.label} | {ABSENT} | | | | |"
 
 
 def line(row: Row, by: str, one: Estimate, everything: str, judged: tuple[str, str]) -> str:

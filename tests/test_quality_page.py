@@ -71,7 +71,7 @@ def test_a_verdict_is_of_the_figures_as_printed(
 
 DOCUMENTS = {
     "Mill": "The tide mill at Brae grinds oats twice a day. Its wheel has forty paddles of larch.",
-    "The lamp store": "The lamp store holds paraffin for the pier. Lamps are trimmed by the night watch at ten.",
+    "The lamp store": "The lamp store holds paraffin. Lamps are trimmed by the night watch at ten.",
     "Ropes": "The rope walk is ninety metres long. Hemp was spun there until the fire of 1911.",
 }
 QUESTIONS = (
@@ -110,6 +110,7 @@ def run(data: Path, work: Path, page: Path, *options: str) -> str:
         env={
             **os.environ,
             "RAGQA_EVAL_DATA": str(data),
+            "RAGQA_CACHE": str(work / "no models"),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(BENCHMARKS.parent),
         },
@@ -125,11 +126,12 @@ def test_the_page_is_written_between_its_marks_and_a_second_run_measures_nothing
     data: Path, tmp_path: Path
 ) -> None:
     page, kept = tmp_path / "quality.md", tmp_path / "work" / "figures" / "clapnq-extractive.json"
-    said = run(data, tmp_path / "work", page, "--only", "clapnq", "--engine", "extractive")
+    said = run(data, tmp_path / "work", page, "--only", "clapnq")
     assert "scifact, retrieval: not in" in said
     text = page.read_text(encoding="utf-8")
     assert "| clapnq | first sentence is evidence | extractive | " in text
     assert "| 0.77 | " in text
+    assert "Not measured: `gptq`, " in text
     assert "| scifact | nDCG@10 | | not measured |" in text
     page.write_text(
         text.replace("# Measured quality", "# Prose before") + "\nProse behind.\n", encoding="utf-8"
@@ -137,14 +139,14 @@ def test_the_page_is_written_between_its_marks_and_a_second_run_measures_nothing
     record = json.loads(kept.read_text(encoding="utf-8"))
     record["value"]["metrics"]["ranked_evidence@1"]["value"] = 0.123
     kept.write_text(json.dumps(record), encoding="utf-8")
-    run(data, tmp_path / "work", page, "--only", "check-nothing", "--engine", "extractive")
+    run(data, tmp_path / "work", page, "--only", "check-nothing")
     again = page.read_text(encoding="utf-8")
     assert again.startswith("# Prose before")
     assert again.endswith("\nProse behind.\n")
     assert "| clapnq | first sentence is evidence | extractive | 0.123" in again
     record["key"] = "of other code"
     kept.write_text(json.dumps(record), encoding="utf-8")
-    run(data, tmp_path / "work", page, "--only", "clapnq", "--engine", "extractive", "--keep")
+    run(data, tmp_path / "work", page, "--only", "clapnq", "--keep")
     assert "extractive | 0.123" in page.read_text(encoding="utf-8")
-    run(data, tmp_path / "work", page, "--only", "clapnq", "--engine", "extractive")
+    run(data, tmp_path / "work", page, "--only", "clapnq")
     assert "extractive | 0.123" not in page.read_text(encoding="utf-8")
