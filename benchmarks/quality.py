@@ -44,7 +44,8 @@ DRAWN = {"qed+clapnq+squad2+nq_gold": 800, "covidqa": 500, "qed": 150, "squad2":
 MODEL_QUESTIONS = 20
 """Questions of a set for an engine that generates on the CPU, and the tokens of its prompts."""
 MODEL_CONTEXT = 2_000
-SCRIPTS = ("check", "hostile")
+SCRIPTS = {"check": False, "hostile": True}
+"""Scripts beside this one that print Markdown, and whether they need a work folder for their indexes."""
 NEVER = frozenset({"cli", "batch.py", "contract.py", "doctor.py", "langchain.py", "terminal.py"})
 """Parts of the code that no figure depends on."""
 
@@ -209,9 +210,8 @@ def printed_by(script: str, kept: Kept) -> str:
         return str(text)
     say(f"benchmarks/{script}.py …")
     environment = {**os.environ, "RAGQA_EVAL_DATA": str(DATA.parent)}
-    done = subprocess.run(
-        [sys.executable, path], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT, check=False
-    )
+    command = [sys.executable, path, *(("--work", kept.work.resolve()) if SCRIPTS[script] else ())]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT, check=False)
     if done.returncode:
         say(f"benchmarks/{script}.py ended with {done.returncode}: its part of the page says so.")
         return f"Not measured: `benchmarks/{script}.py` ended with {done.returncode}."
