@@ -90,6 +90,29 @@ def test_heads_give_the_logits_of_their_table(dtype, width):
 
 
 @needs_loops
+@pytest.mark.parametrize(("heads", "shared", "size", "begin", "end"), [
+    (9, 3, 64, 0, 1), (9, 3, 64, 0, 77), (4, 4, 32, 10, 33), (8, 2, 128, 0, 96),
+])  # fmt: skip
+def test_attention_of_one_token_is_that_of_torch(heads, shared, size, begin, end):
+    """In float64 over the same bf16 cache; the token's own keys and values are rounded as torch does."""
+    draw = torch.Generator().manual_seed(heads)
+    keys, values = torch.randn(2, shared, 100, size, generator=draw).bfloat16()
+    mixed = torch.randn(heads + 2 * shared, size, generator=draw)
+    cosine, sine = torch.randn(2, size, generator=draw)
+    turned = torch.addcmul(mixed * cosine, mixed.roll(size // 2, -1), sine)
+    past, seen = keys.clone(), values.clone()
+    past[:, end - 1], seen[:, end - 1] = turned[heads:-shared].bfloat16(), mixed[-shared:].bfloat16()
+    queries = turned[:heads].double().view(1, shared, heads // shared, size)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries, past[None, :, begin:end].double(), seen[None, :, begin:end].double()
+    )
+    found = compiled_loops().attend(mixed, (cosine, sine), keys, values, begin, end)
+    assert relative(found, expected.reshape(1, -1)) <= 2e-6
+    assert torch.equal(keys, past)
+    assert torch.equal(values, seen)
+
+
+@needs_loops
 def test_several_threads_give_what_one_gives():
     packed, inputs, _ = layer(9, 1024, 4 * ALONE // 1024 // 64 * 64 + 64, 128)
     fast = gptq_linear(packed, None, CPU)

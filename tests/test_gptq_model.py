@@ -91,6 +91,17 @@ def test_bf16_with_kernels_stays_near_fp32(loaded, tmp_path):
     assert float((found - exact).norm() / exact.norm()) < 0.05
 
 
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_tokens_one_by_one_equal_all_at_once(tmp_path, family):
+    """The loops of single tokens against the prefill: the same weights and the same bf16 cache."""
+    sliding = {"sliding_window": 16} if family == "mistral" else {}
+    decoder = Decoder(load(model(tmp_path / "model", family, **sliding), dtype="auto", kernels="auto"))
+    together, alone = decoder.new_cache(70), decoder.new_cache(70)
+    expected = decoder.logits(IDS[:40], together)
+    found = [decoder.logits(IDS[i : i + 1], alone) for i in range(40)][-1]
+    assert float((found - expected).norm() / expected.norm()) < 0.02
+
+
 def test_a_quantized_model_stays_small(tmp_path):
     """Codes at half a byte, scales and zeros: well under 0.40 of bf16, the tables of tokens included."""
     loaded = load(model(tmp_path / "model"), dtype="auto", kernels="auto")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ragqa.errors import RagqaError
+from ragqa.gptq.compiled import compiled_loops
 from ragqa.gptq.linear import product_dtype
 from ragqa.gptq.model import LoadedModel
 from ragqa.gptq.rope import STATIC_KINDS
@@ -118,6 +119,7 @@ class Decoder:
         self.epsilon = float(config.rms_norm_eps)
         self.sliding = getattr(config, "sliding_window", None) if config.model_type == "mistral" else None
         self.static = config.rope_parameters["rope_type"] in STATIC_KINDS
+        self._loops = compiled_loops()
         self._tables: tuple[Tensor, Tensor] | None = None
         self._layers = [_layer_of(layer, model.dtype) for layer in model.module.model.layers]
         self._final_norm = model.module.model.norm.weight.detach().float()
@@ -172,28 +174,37 @@ class Decoder:
         return self._norm(self._final_norm, states.to(self._final_norm.device)).to(self.model.dtype)
 
     def _layer(self, layer: _Layer, states: Tensor, step: _Step, keys: Tensor, values: Tensor) -> Tensor:
-        normed = self._norm(layer.norm, states).to(layer.dtype)
-        mixed = layer.mix(normed).view(states.shape[0], -1, self.size)
+        mixed = layer.mix(self._norm(layer.norm, states).to(layer.dtype)).view(states.shape[0], -1, self.size)
+        if self._loops is not None and states.shape[0] == 1 and self._loops.serves_cache(keys):
+            tables, begin = (step.cosine, step.sine), self._oldest(step.end)
+            attended = self._loops.attend(mixed[0].float(), tables, keys, values, begin, step.end)
+        else:
+            attended = self._attend(mixed, keys, values, step)
+        states = states + layer.out(attended.to(layer.dtype))
+        gate, up = layer.widen(self._norm(layer.post_norm, states).to(layer.dtype)).chunk(2, dim=-1)
+        return states + layer.down(layer.act(gate) * up)
+
+    def _oldest(self, end: int) -> int:
+        """The first position that the one before `end` sees."""
+        return max(0, end - self.sliding) if self.sliding else 0
+
+    def _attend(self, mixed: Tensor, keys: Tensor, values: Tensor, step: _Step) -> Tensor:
+        """Keys and values of all tokens to the cache, and what their queries see: (tokens, heads * size)."""
         # rotate_half(x) * sin, with the sign moved into the table of sines.
         straight = mixed[:, : self.heads + self.shared]
         turned = torch.addcmul(straight * step.cosine, straight.roll(self.size // 2, -1), step.sine)
         keys[:, step.start : step.end] = turned[:, self.heads :].transpose(0, 1)
         values[:, step.start : step.end] = mixed[:, self.heads + self.shared :].transpose(0, 1)
-        attended = self._attend(turned[:, : self.heads].to(self.model.dtype), keys, values, step)
-        states = states + layer.out(attended.to(layer.dtype))
-        gate, up = layer.widen(self._norm(layer.post_norm, states).to(layer.dtype)).chunk(2, dim=-1)
-        return states + layer.down(layer.act(gate) * up)
-
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, step: _Step) -> Tensor:
+        queries = turned[:, : self.heads].to(self.model.dtype)
         tokens = queries.shape[0]
-        first = max(0, step.end - self.sliding) if self.sliding and tokens == 1 else 0
+        first = self._oldest(step.end) if tokens == 1 else 0
         past, seen = keys[None, :, first : step.end], values[None, :, first : step.end]
         if tokens == 1:
             # One token sees all of the past, so the heads that share keys can stand in for tokens: no copies.
             grouped = queries.reshape(1, self.shared, self.heads // self.shared, self.size)
-            mixed = functional.scaled_dot_product_attention(grouped, past, seen)
-            return mixed.reshape(1, -1)
-        mixed = functional.scaled_dot_product_attention(
+            seen_by = functional.scaled_dot_product_attention(grouped, past, seen)
+            return seen_by.reshape(1, -1)
+        seen_by = functional.scaled_dot_product_attention(
             queries.transpose(0, 1)[None],
             past,
             seen,
@@ -201,7 +212,7 @@ class Decoder:
             is_causal=step.mask is None,
             enable_gqa=self.heads != self.shared,
         )
-        return mixed[0].transpose(0, 1).reshape(tokens, -1)
+        return seen_by[0].transpose(0, 1).reshape(tokens, -1)
 
     def _norm(self, weight: Tensor, states: Tensor) -> Tensor:
         if states.shape[0] == 1 and states.device.type == "cpu":

@@ -10,17 +10,17 @@ LANES = 8
 """Floats of one vector where the layout does not set it; LLVM splits or joins them for the processor."""
 
 
-def _widened(kind: str, number: int) -> list[str]:
+def widened(kind: str, number: int, lanes: int = LANES) -> list[str]:
     """%w0, the bits of floats of `kind`, to %f0."""
-    floats, bits = f"<{LANES} x float>", f"<{LANES} x i32>"
+    floats, bits = f"<{lanes} x float>", f"<{lanes} x i32>"
     if kind == "half":
         return [
-            f"%h{number} = bitcast <{LANES} x i16> %w{number} to <{LANES} x half>",
-            f"%f{number} = fpext <{LANES} x half> %h{number} to {floats}",
+            f"%h{number} = bitcast <{lanes} x i16> %w{number} to <{lanes} x half>",
+            f"%f{number} = fpext <{lanes} x half> %h{number} to {floats}",
         ]
     return [
-        f"%z{number} = zext <{LANES} x i16> %w{number} to {bits}",
-        f"%b{number} = shl {bits} %z{number}, {same('i32', LANES, 16)}",
+        f"%z{number} = zext <{lanes} x i16> %w{number} to {bits}",
+        f"%b{number} = shl {bits} %z{number}, {same('i32', lanes, 16)}",
         f"%f{number} = bitcast {bits} %b{number} to {floats}",
     ]
 
@@ -37,7 +37,7 @@ def head_loop(kind: str) -> str:
             f"%x{i} = load {one}, ptr %hidden.at{i}, align 4",
             f"%table.at{i} = getelementptr i16, ptr %row.at, i64 %k{i}",
             f"%w{i} = load <{LANES} x i16>, ptr %table.at{i}, align 2",
-            *_widened(kind, i),
+            *widened(kind, i),
             f"%p{i} = fmul contract {one} %f{i}, %x{i}",
             f"%n{i} = fadd contract {one} %a{i}, %p{i}",
         ]
@@ -71,6 +71,23 @@ row.end:
 done:
   ret void
 }}"""
+
+
+def rounded_to_bfloat(rows: int) -> list[str]:
+    """%wide, finite, to the bits of bfloat in %narrow, halves to even.
+
+    LLVM's own conversion is a call into a library that is not there where the processor has no instruction.
+    """
+    bits = f"<{rows} x i32>"
+    return [
+        f"%bits = bitcast <{rows} x float> %wide to {bits}",
+        f"%upper = lshr {bits} %bits, {same('i32', rows, 16)}",
+        f"%odd = and {bits} %upper, {same('i32', rows, 1)}",
+        f"%up = add {bits} %odd, {same('i32', rows, 0x7FFF)}",
+        f"%rounded = add {bits} %bits, %up",
+        f"%kept = lshr {bits} %rounded, {same('i32', rows, 16)}",
+        f"%narrow = trunc {bits} %kept to <{rows} x i16>",
+    ]
 
 
 def lines(single: list[str]) -> str:

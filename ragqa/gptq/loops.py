@@ -5,7 +5,8 @@ code of row i in its low half and of row i + rows / 2 in its high one. Scales (h
 (tiles, groups, rows). All loops run at least once, over tiles or rows `first` … `last`.
 """
 
-from ragqa.gptq.dense_loops import LANES, head_loop, lines, order_of, same
+from ragqa.gptq.attention_loops import attention_loops
+from ragqa.gptq.dense_loops import LANES, head_loop, lines, order_of, rounded_to_bfloat, same
 
 
 def all_loops(rows: int) -> str:
@@ -18,7 +19,8 @@ def all_loops(rows: int) -> str:
     ]
     dequantizing = [dequantize_loop(rows, kind) for kind in ("float", "bfloat")]
     heads = [head_loop(kind) for kind in ("half", "bfloat")]
-    return "\n".join([*declared, prepare_loop(), product_loop(rows), *dequantizing, *heads])
+    once = [prepare_loop(), product_loop(rows), attention_loops()]
+    return "\n".join([*declared, *once, *dequantizing, *heads])
 
 
 def prepare_loop() -> str:
@@ -199,7 +201,7 @@ def dequantize_loop(rows: int, kind: str) -> str:
     """
     half, whole = rows // 2, f"<{rows} x float>"
     value, held = ("%wide", "float") if kind == "float" else ("%narrow", "i16")
-    rounding = [] if kind == "float" else _rounded_to_bfloat(rows)
+    rounding = [] if kind == "float" else rounded_to_bfloat(rows)
     return f"""
 define void @dequantize_{kind}(ptr noalias %codes, ptr noalias %scales, ptr noalias %zeros,
                                ptr noalias %target, i64 %first, i64 %last,
@@ -249,20 +251,3 @@ tile.end:
 done:
   ret void
 }}"""
-
-
-def _rounded_to_bfloat(rows: int) -> list[str]:
-    """%wide, finite, to the bits of bfloat in %narrow, halves to even.
-
-    LLVM's own conversion is a call into a library that is not there where the processor has no instruction.
-    """
-    bits = f"<{rows} x i32>"
-    return [
-        f"%bits = bitcast <{rows} x float> %wide to {bits}",
-        f"%upper = lshr {bits} %bits, {same('i32', rows, 16)}",
-        f"%odd = and {bits} %upper, {same('i32', rows, 1)}",
-        f"%up = add {bits} %odd, {same('i32', rows, 0x7FFF)}",
-        f"%rounded = add {bits} %bits, %up",
-        f"%kept = lshr {bits} %rounded, {same('i32', rows, 16)}",
-        f"%narrow = trunc {bits} %kept to <{rows} x i16>",
-    ]
