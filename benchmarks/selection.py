@@ -27,8 +27,6 @@ from ragqa.evaluation.refusing import auroc, recall_at_over_refusal
 from ragqa.evaluation.run import Asking, BlindRetriever
 from ragqa.evaluation.suite import build_index, half_of
 from ragqa.features import CONFIDENCE_FEATURES, FEATURES, confidence_features
-from ragqa.fusion import fuse, link_titles
-from ragqa.retriever import hit_of
 from ragqa.selection import candidate_features
 from ragqa.settings import RetrievalSettings
 
@@ -74,20 +72,17 @@ class NarrowRetriever(BlindRetriever):
 
     only: frozenset[str] | None = None
 
-    def search(self, question, limit, where=()):
-        if self.only is None and not self.hidden:
-            return super().search(question, limit, where)
-        vector = self.embedder.embed([question])[0]
-        width = self.settings.candidates
+    def by_vector(self, vector, width, where):
+        if self.only is None:
+            return super().by_vector(vector, width, where)
         visible = self._visible()
-        found = {
-            "dense": [pair for pair in self.index.dense(vector, 1_000_000) if pair[0] in visible][:width],
-            "lexical": [pair for pair in self.index.lexical(question, 100_000) if pair[0] in visible][:width],
-        }
-        fused = fuse(found, {"dense": self.settings.dense_weight, "lexical": 1 - self.settings.dense_weight})
-        chunks = self.index.chunks([chunk_id for chunk_id, _, _ in fused])
-        hits = [hit_of(chunk, score, ranks) for chunk, (_, score, ranks) in zip(chunks, fused, strict=True)]
-        return tuple(link_titles(question, hits)[:limit])
+        return [pair for pair in self.index.dense(vector, 1_000_000) if pair[0] in visible][:width]
+
+    def by_words(self, words, width, where):
+        if self.only is None:
+            return super().by_words(words, width, where)
+        visible = self._visible()
+        return [pair for pair in self.index.lexical(words, 100_000) if pair[0] in visible][:width]
 
     def _visible(self):
         if not hasattr(self, "chunk_documents"):

@@ -95,7 +95,7 @@ class Retriever:
         for hit in hits:
             if any(covers(block, hit) for block in blocks):
                 continue
-            if len(blocks) == self.settings.max_blocks:
+            if len(blocks) == self.settings.block_limit:
                 dropped.append(Dropped(hit.source, hit.start, hit.end, "budget"))
                 continue
             taken = [block for block in blocks if block.document_id == hit.document_id]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 OnUnsupported = Literal["mark", "refuse"]
+TOP_K = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +16,15 @@ class RetrievalSettings:
     # The dense retriever's weight in the fused score; the lexical one has the rest.
     dense_weight: float = 0.5
     # Chunks that are grown into blocks, and the blocks that reach the prompt (training had 1 to 5).
-    top_k: int = 24
+    top_k: int = TOP_K
     max_blocks: int = 12
     # A block is a section, or the part of it around the hit: about this many tokens at most.
     block_tokens: int = 700
+
+    @property
+    def block_limit(self) -> int:
+        """How many blocks are made: who asks for more chunks than usual wants a prompt that is filled."""
+        return max(self.max_blocks, self.top_k) if self.top_k > TOP_K else self.max_blocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.embed import Embedder, Vectors
 from ingest.index import Where
@@ -13,6 +14,7 @@ from ragqa.answering import Answerer
 from ragqa.evaluation.citing import Place, Span, find_all, squeeze
 from ragqa.evaluation.outcome import Asked, Outcome
 from ragqa.evaluation.question_set import Evidence, Question, page_id
+from ragqa.fusion import Ranking
 from ragqa.retriever import Retriever, hit_of
 from ragqa.selection import Candidate
 from ragqa.types import Answer, Hit, Prompt
@@ -72,11 +74,32 @@ class BlindRetriever(Retriever):
         wanted = limit + DEPTH if self.hidden else limit
         while True:
             hits = find(question, wanted, where)
-            seen = [hit for hit in hits if self.places.get(hit.source, hit.source) not in self.hidden]
+            seen = [hit for hit in hits if self._name(hit.source) not in self.hidden]
             # A long document may fill the list: then all there is to see lies further down.
             if len(seen) >= limit or len(hits) < wanted:
                 return tuple(seen[:limit])
             wanted *= 4
+
+    def by_vector(self, vector: NDArray[np.float32], width: int, where: Where) -> Ranking:
+        """As Retriever.by_vector, the hidden documents passed over: feedback must not show what they say."""
+        hidden = self._hidden_chunks()
+        found = super().by_vector(vector, width + len(hidden), where)
+        return [pair for pair in found if pair[0] not in hidden][:width]
+
+    def by_words(self, words: str, width: int, where: Where) -> Ranking:
+        """As Retriever.by_words, the hidden documents passed over."""
+        hidden = self._hidden_chunks()
+        found = super().by_words(words, width + len(hidden), where)
+        return [pair for pair in found if pair[0] not in hidden][:width]
+
+    def _hidden_chunks(self) -> frozenset[int]:
+        if not self.hidden:
+            return frozenset()
+        hidden = {row.document_id for row in self.index.sources() if self._name(row.source) in self.hidden}
+        return frozenset(chunk.id for one in hidden if one for chunk in self.index.document_chunks(one))
+
+    def _name(self, source: str) -> str:
+        return self.places.get(source, source)
 
     def _alone(self, question: str, limit: int, where: Where) -> tuple[Hit, ...]:
         width = max(self.settings.candidates, limit)
