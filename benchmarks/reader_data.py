@@ -1,6 +1,7 @@
 """Questions beside windows of documents, with the characters that answer: what the reader learns from.
 
-    python benchmarks/reader_data.py --work DIR     writes DIR/train.jsonl and DIR/choose.jsonl
+    python benchmarks/reader_data.py --work DIR          writes DIR/train.jsonl and DIR/choose.jsonl
+    python benchmarks/reader_data.py --work DIR --again  writes DIR/again.jsonl for a second pass
 
 A line is one pair: {"set", "kind", "question", "title", "sentences": […],
 "gold": [[sentence, start, end], …]}. No gold: nothing in the window answers. Of sets that figures are
@@ -40,6 +41,8 @@ LIMITS = {
 }
 NEGATIVES = {"near": 0.42, "removed": 0.15, "changed": 0.4}
 """Chance of a made negative beside each answerable pair, by kind."""
+UNCHANGED = ("train_boolq", "train_medquad", "pubmedqa")
+"""Sets whose questions, changed, may have the same answer still."""
 OPPOSITES = tuple(
     tuple(pair.split("/"))
     for pair in """
@@ -284,7 +287,7 @@ class Maker:
     def changed(self, question: Question, name: str, window: range, _marks: list[Mark]) -> Iterator[dict]:
         source = self.sources[name]
         text = changed(question.text, source, self.draw)
-        if text and text != question.text and not self.name.endswith(("boolq", "medquad", "pubmedqa")):
+        if text and text != question.text and self.name not in UNCHANGED:
             yield self.pair("changed", text, source, window)
 
     def unanswerable(self, question: Question) -> Iterator[dict]:
@@ -384,12 +387,53 @@ def sample_documents(index) -> list[SetDocument]:
     ]
 
 
+def write(path: Path, pairs: list[dict]) -> None:
+    lines = (json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def again(pairs: list[dict]) -> list[dict]:
+    """The pairs for a second pass: windows cut anew, other and more changed questions, fewer far passages."""
+    draw = random.Random("again")
+    out = []
+    for pair in pairs:
+        if pair["kind"] == "changed" or (pair["kind"] == "near" and draw.random() < 0.5):
+            continue
+        out.append(cut(pair, draw))
+        if pair["kind"] == "answered" and pair["set"] not in UNCHANGED:
+            starts = tuple(range(len(pair["sentences"])))
+            source = Source(pair["title"], tuple(pair["sentences"]), starts, starts)
+            text = changed(pair["question"], source, draw)
+            if text and text != pair["question"]:
+                out.append(cut(pair | {"kind": "changed", "question": text, "gold": []}, draw))
+    draw.shuffle(out)
+    return out
+
+
+def cut(pair: dict, draw: random.Random) -> dict:
+    """The pair with some of the first and last sentences gone, never one that answers."""
+    count = len(pair["sentences"])
+    gold = [number for number, _, _ in pair["gold"]]
+    first = draw.randint(0, min([*gold, max(0, count - 2)]) // 2)
+    last = draw.randint((max([*gold, first + 1]) + count) // 2 + 1, count + 1) if count > 2 else count
+    return pair | {
+        "sentences": pair["sentences"][first:last],
+        "gold": [[number - first, a, b] for number, a, b in pair["gold"]],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True)
-    work = parser.parse_args().work
+    parser.add_argument("--again", action="store_true")
+    given = parser.parse_args()
+    work = given.work
+    if given.again:
+        lines = (work / "train.jsonl").read_text(encoding="utf-8").strip().split("\n")
+        write(work / "again.jsonl", again(list(map(json.loads, lines))))
+        return
     work.mkdir(parents=True, exist_ok=True)
     train, choose = sample_pairs(work), []
     for name in (*(f"train_{one}" for one in TRAINING), *HALVED):
@@ -399,8 +443,7 @@ def main() -> None:
         print(name, len(mine), dict(kinds), "apart", len(apart), flush=True)
     random.Random(0).shuffle(train)
     for name, pairs in (("train", train), ("choose", choose)):
-        lines = (json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
-        (work / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write(work / f"{name}.jsonl", pairs)
     print(len(train), "to learn from,", len(choose), "to choose on")
 
 

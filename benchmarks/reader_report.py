@@ -12,7 +12,7 @@ answer.
 import argparse
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +25,8 @@ from ingest.index import open_index
 from ingest.sentences import sentence_spans
 from ragqa.evaluation.bootstrap import mean_with_interval, two_sample_with_interval
 from ragqa.evaluation.citing import is_right
-from ragqa.evaluation.question_set import Question, read_set
+from ragqa.evaluation.corpus import write_corpus
+from ragqa.evaluation.question_set import Question, QuestionSet, read_set
 from ragqa.evaluation.ranking import ndcg
 from ragqa.evaluation.refusing import auroc, recall_at_over_refusal
 from ragqa.evaluation.run import Asking, BlindRetriever
@@ -146,7 +147,7 @@ def rank(name: str, weights: Path | None, work: Path, limit: int) -> None:
     """Fifty passages by the retriever, ranked again by a mix of both scores, standardised."""
     reader = reader_of(weights)
     question_set = read_set(DATA / name)
-    index_path, places = build_index(question_set, work / name)
+    index_path, places = made_index(question_set, work / name)
     questions = tuple(one for one in question_set.questions if half_of(one) == "odd" and one.gold)
     found: dict[float, list[float]] = {share: [] for share in SHARES}
     spent, count = 0.0, 0
@@ -168,6 +169,13 @@ def rank(name: str, weights: Path | None, work: Path, limit: int) -> None:
     for share, values in found.items():
         mean = mean_with_interval(values)
         print(f"  reader's share {share:.1f}: {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] n={mean.n}")
+
+
+def made_index(question_set: QuestionSet, folder: Path) -> tuple[Path, Mapping[str, str]]:
+    """The set's index under `folder`, made where it is not there."""
+    if not (folder / ".ragqa").is_dir():
+        return build_index(question_set, folder)
+    return folder / ".ragqa", write_corpus(question_set, folder / "documents")
 
 
 def success(hits: Sequence[Hit], question: Question, asking: Asking) -> float:
@@ -199,13 +207,14 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--limit", type=int, default=10**6)
-    parser.add_argument("--no-cosine", action="store_true")
+    parser.add_argument("--judge", choices=("reader", "cosine"), action="append")
     given = parser.parse_args()
     for name in given.sets:
         if given.step == "rank":
             rank(name, given.weights, given.work, given.limit)
         else:
-            judges = [ByReader(given.weights), *([] if given.no_cosine else [ByCosine()])]
+            asked = given.judge or ["reader", "cosine"]
+            judges = [ByReader(given.weights) if one == "reader" else ByCosine() for one in asked]
             answers(name, judges, given.limit)
 
 

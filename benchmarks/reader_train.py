@@ -188,11 +188,11 @@ def run_end(gold: tuple[int, ...]) -> int:
     return end
 
 
-def train(work: Path, minilm: Path, steps: int, decay: int, head: str) -> None:
+def train(work: Path, minilm: Path, pairs: Path, steps: int, decay: int, head: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     net = Net(minilm, head)
-    items = examples(work / "data" / "train.jsonl")
+    items = examples(pairs)
     heads = [*net.token.parameters(), *net.null.parameters(), *net.match.parameters(), net.question]
     body = [p for p in net.body.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -301,6 +301,7 @@ def main() -> None:
     parser.add_argument("step", choices=("train", "choose"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minilm", type=Path, required=True)
+    parser.add_argument("--pairs", type=Path, help="DIR/data/train.jsonl")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument(
         "--decay", type=int, default=0, help="the step from which the rate falls to 0 at --steps"
@@ -309,7 +310,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=240)
     given = parser.parse_args()
     if given.step == "train":
-        train(given.work, given.minilm, given.steps, given.decay, given.head)
+        pairs = given.pairs or given.work / "data" / "train.jsonl"
+        train(given.work, given.minilm, pairs, given.steps, given.decay, given.head)
     else:
         choose(given.work, given.minilm, given.head, given.limit)
 
