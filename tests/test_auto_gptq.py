@@ -1,6 +1,7 @@
 """Our arithmetic against auto-gptq's, on the same folders. Skips where its environment is absent."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from ragqa.errors import CheckpointError, EngineUnavailableError, RagqaError
 from ragqa.gptq.checkpoint import open_checkpoint
 from ragqa.gptq.decoder import Decoder
+from ragqa.gptq.dense import load_dense
 from ragqa.gptq.model import LoadOptions, load_model, scaled_config
 from ragqa.gptq.quantization import Quantization
 from ragqa.gptq.smollm2 import cached_gguf
@@ -18,6 +20,7 @@ from ragqa.llm.auto_gptq import AutoGptqEngine, RemoteDecoder, Wording, Worker, 
 from ragqa.llm.engine import GenerationOptions
 from ragqa.llm.environment import VARIABLE
 from ragqa.types import Prompt
+from tests.gptq_models import make_dense
 
 TOLERANCE = 1e-3
 NEW_TOKENS = 64
@@ -156,3 +159,26 @@ def test_old_readers_are_told_base_and_factor_in_their_own_spelling() -> None:
     )
     assert written == {"rope_theta": 100000.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
     assert portable_config({"rope_theta": 5000.0})["rope_theta"] == 5000.0
+
+
+@needs_environment
+@pytest.mark.parametrize(("desc_act", "sym"), [(True, False), (False, True)])
+def test_what_auto_gptq_quantized_itself_loads_here_and_gives_its_logits(
+    desc_act: bool, sym: bool, tmp_path: Path
+) -> None:
+    """Its quantizer, its packing, its file; only the two places that name a CUDA card are set aside."""
+    dense = make_dense(tmp_path / "dense", hidden_size=128, intermediate_size=256)
+    out = tmp_path / "out"
+    script = Path(__file__).with_name("auto_gptq_quantizer.py")
+    command = [worker_python(), "-P", script, dense, out, "64", str(desc_act), str(sym)]
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    checkpoint = open_checkpoint(out)
+    assert checkpoint.quantization == Quantization(4, 64, desc_act=desc_act, sym=sym)
+    assert len(checkpoint.quantized_layers) == 14
+    assert_parity(out, LoadOptions(dtype="float32"))
+    full = load_dense(dense).module
+    ids = torch.randint(3, 320, (1, 96), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        near = load_model(checkpoint, LoadOptions(dtype="float32")).module(ids).logits
+        wanted = full(ids).logits
+    assert float((near - wanted).norm() / wanted.norm()) < 0.6  # unrelated weights give 1.4

@@ -90,8 +90,8 @@ def test_rows_of_greater_importance_count_by_it_and_are_quantized_better() -> No
     importance = torch.rand(len(data), generator=torch.Generator().manual_seed(2))
     importance[0] = 500
     weighed = Hessian(96, torch.device("cpu"))
-    for rows, weights in zip(data.split(250), importance.split(250), strict=True):
-        weighed.add(rows.unsqueeze(0), weights.unsqueeze(0))
+    for part in (slice(0, 250), slice(250, 600)):
+        weighed.add(data[part].unsqueeze(0), importance[part].unsqueeze(0))
     expected = 2 / len(data) * data.double().T @ (importance.double().unsqueeze(1) * data.double())
     assert torch.allclose(weighed.matrix.double(), expected, rtol=1e-4, atol=1e-3)
 
