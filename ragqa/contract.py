@@ -16,9 +16,13 @@ Json = dict[str, Any]
 
 
 def dumps(value: Json) -> str:
-    """One line of JSON. Lone surrogates, which no encoder could print, are escaped."""
+    """One line of JSON. What does not show (controls, direction marks, lone surrogates) stands as its escape:
+    the value is the same, and printing it does nothing to a terminal.
+    """
     text = json.dumps(value, ensure_ascii=False)
-    return text if text.isascii() or is_encodable(text) else json.dumps(value)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def answer_json(answer: Answer) -> Json:
@@ -146,14 +150,6 @@ def report_json(report: "Report") -> Json:
         "chunks": report.chunks,
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds},
     }
-
-
-def is_encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def stats_json(stats: "IndexStats") -> Json:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ragqa.cli.options import IndexOption, JsonOption, LockTimeoutOption
-from ragqa.cli.output import progress, put, put_json, say
+from ragqa.cli.output import progress, put, put_document, put_json, say
 
 PART_FAILED = 3
 sources = typer.Typer(help="What was ingested.", no_args_is_help=True)
@@ -124,7 +124,7 @@ def text(source: SourceArgument, index: IndexOption = None) -> None:
     from ragqa.wiring import index_path
 
     with open_index(index_path(index)) as opened:
-        put(opened.document(opened.resolve(source)).text)
+        put_document(opened.document(opened.resolve(source)).text)
 
 
 @sources.command("remove")

@@ -32,6 +32,15 @@ def put_json(value: Json) -> None:
     put(dumps(value) + "\n")
 
 
+def put_document(text: str) -> None:
+    """A document's text on stdout: exact in a file or pipe, harmless and as long on a terminal."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        from ragqa.terminal import printable
+
+        text = printable(text)
+    put(text)
+
+
 def put(text: str) -> None:
     """Text on stdout as UTF-8, whatever the locale; what cannot be encoded becomes a question mark.
 

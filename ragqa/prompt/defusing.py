@@ -62,6 +62,11 @@ _PATTERNS: tuple[re.Pattern[str], ...] = (
         r"[ \t*]*(?::|$)",
         re.IGNORECASE | re.MULTILINE,
     ),
+    # In the middle of a line, as a title's value stands, with its colon.
+    re.compile(
+        rf"#{{1,5}}(#)[ \t{_HIDDEN}]*(?:instruction|response|input|prompt|question|{_ROLES})s?[ \t*]*:",
+        re.IGNORECASE,
+    ),
     # Llama 2 and Mistral: [INST] [/INST] <<SYS>> <</SYS>> [AVAILABLE_TOOLS] …
     re.compile(
         rf"(\[){_H}/?{_H}(?:{_H.join('INST')}|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+)\s?\]", re.IGNORECASE
