@@ -196,6 +196,59 @@ def test_a_changed_fact_is_never_supported_and_is_named(sentence: str, missing: 
     assert missing in found.missing or "not" in found.missing
 
 
+GATES = (
+    "The north gate was built by Anna Rusk in 1911. The south gate was built by Otto Lind in 1934. "
+    "Another 34,000 horses live in Nevada. In 2010 Utah had 12,500 horses on 40 square miles. "
+    "The pact was signed by the US in 1920. "
+    "The medal may be awarded to civilians, although no civilian has received it since 1879."
+)
+
+
+def verdict_on(sentence: str) -> tuple[str, tuple[str, ...]]:
+    blocks = (block("gates", GATES, 0, "Gates", (("source", "gates.md"),)),)
+    prompt = Prompt("What is known?", "", (), blocks, (), 16_384)
+    ((found,), _) = check(parse_reply(sentence, prompt), prompt)
+    return found.verdict, found.missing
+
+
+@pytest.mark.parametrize(
+    ("sentence", "missing"),
+    [
+        ("The north gate was built by Otto Lind in 1911.", "Otto Lind"),
+        ("The north gate was built by Anna Rusk in 1934.", "1934"),
+        ("Another 12,500 horses live in Nevada.", "12,500"),
+        ("Another 34,000 horses live in Utah.", "Utah"),
+        ("In 2010 Utah had 12,500 horses on 40 square kilometres.", "kilometre"),
+        ("The pact was signed by Nevada in 1920.", "Nevada"),
+        ("The south gate was built by the US in 1934.", "US"),
+    ],
+)
+def test_a_fact_of_the_same_document_in_the_place_of_another_is_never_supported(
+    sentence: str, missing: str
+) -> None:
+    verdict, lacking = verdict_on(sentence)
+    assert verdict != "supported"
+    assert missing in lacking
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Anna Rusk built the north gate in 1911.",
+        "In 1934 Otto Lind built the south gate.",
+        "Nevada is where another 34,000 horses live.",
+        "The U.S. signed the pact in 1920.",
+        "Civilians may be awarded the medal.",
+    ],
+)
+def test_facts_in_another_order_are_supported(sentence: str) -> None:
+    assert verdict_on(sentence) == ("supported", ())
+
+
+def test_what_an_aside_denies_is_not_denied_of_the_whole() -> None:
+    assert verdict_on("The medal may not be awarded to civilians.")[0] != "supported"
+
+
 @pytest.mark.parametrize(
     ("question", "answer", "verdict"),
     [

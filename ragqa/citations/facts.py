@@ -23,6 +23,7 @@ _JOINS_NAMES = frozenset(("of", "the", "de", "la", "von", "van", "and", "for", "
 _NO_NAMES = frozenset(map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Yes")))
 _NEIGHBOURS = 3  # content words on each side of a fact that tell what it is a fact of
 _REACH = 6  # content words between a number and such a neighbour in the quote
+_CONCEDING = frozenset(map(stem, ("although", "though", "whereas", "while", "but", "except", "however")))
 _SCOPE = 4  # content words behind a negation that it is taken to deny
 
 
@@ -42,7 +43,9 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a text says. `sequence` are its content words in order, `scopes` those behind each negation."""
+    """What a text says. `sequence` are its content words in order, `scopes` those behind each negation,
+    `conceded` the first of each such scope in an aside ("although no civilian has had it").
+    """
 
     forms: frozenset[str]
     sequence: tuple[str, ...]
@@ -50,6 +53,7 @@ class Reading:
     quantities: frozenset[tuple[str, str]]
     initials: frozenset[str]
     scopes: tuple[tuple[str, ...], ...]
+    conceded: frozenset[str]
 
     @property
     def negated(self) -> frozenset[str]:
@@ -76,6 +80,7 @@ def read(text: str) -> Reading:
             "".join(token.text[0] for token in run).lower() for run in _capitalised(found) if len(run) > 1
         ),
         tuple(_scopes(found)),
+        frozenset(_conceded(found)),
     )
 
 
@@ -167,7 +172,7 @@ def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
     for quote in quotes:
         for scope in quote.scopes:
             # "given to civilians, although no civilian has had it since 1879" says both.
-            said_too = scope and quote.sequence.count(scope[0]) > sum(s.count(scope[0]) for s in quote.scopes)
+            said_too = scope and scope[0] in quote.conceded and quote.sequence.count(scope[0]) > 1
             if scope and not said_too and scope[0] in answer.forms and scope[0] not in answer.negated:
                 return "not"
     for one, other in OPPOSITES:
@@ -242,6 +247,15 @@ def _scopes(found: tuple[Token, ...]) -> Iterator[tuple[str, ...]]:
         ):
             continue  # "not only …"; "No. 4"; "No, …" answers a question
         yield tuple(_denied(following))
+
+
+def _conceded(found: tuple[Token, ...]) -> Iterator[str]:
+    """The first content word behind each negation of a clause that takes something back."""
+    aside = False
+    for place, token in enumerate(found):
+        aside = token.form in _CONCEDING or (aside and token.form not in (".", ";", "!", "?", "\n"))
+        if aside and token.form in NEGATIONS:
+            yield from (word.form for word in found[place + 1 : place + 4] if word.is_content)
 
 
 def _denied(following: Iterable[Token]) -> Iterator[str]:
