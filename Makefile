@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .cache/demo
 
-.PHONY: demo test lint docs bench eval baseline model auto-gptq clean
+.PHONY: demo test lint docs bench eval baseline model tuned auto-gptq clean
 
 # Recreated where pyproject.toml or a pinned version changed; what is already right is not fetched again.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -51,6 +51,18 @@ model: $(VENV)/.dev
 	$(BIN)/ragqa model quantize smollm2-135m "$$($(BIN)/python -c \
 		'from ragqa.cache import cache_folder; print(cache_folder() / "smollm2-135m")')" \
 		--group-size 64 --round-to-nearest
+
+# The recipe of docs/recipe.md, end to end: text, examples, both stages, the folder that answers. Hours on a CPU;
+# stopped, it goes on where it was.
+TUNED ?= .cache/tuned
+tuned: $(VENV)/.dev
+	$(BIN)/python benchmarks/finetune_text.py $(TUNED)/text
+	$(BIN)/python benchmarks/finetune_data.py $(TUNED)
+	$(BIN)/ragqa model finetune smollm2-135m $(TUNED)/run --text $(TUNED)/text --examples $(TUNED)/examples.jsonl \
+		--validation $(TUNED)/validation.jsonl --rank 16 --window 1024 --reach 16384 --long-steps 100 \
+		--answer-steps 1200 --frozen-blocks 12
+	test -f $(TUNED)/model/config.json || \
+		$(BIN)/ragqa model assemble smollm2-135m $(TUNED)/run/adapter $(TUNED)/model
 
 # The environment of the engine auto-gptq, apart from the project's own.
 auto-gptq: .venv-auto-gptq/.ready

@@ -5,8 +5,9 @@
 
 `answer` appends one line a question to OUT and goes on where an earlier run stopped; `--shard 0/2` takes
 every second question. `ADAPTER` may be `none`: the untuned base. Blocks are the gold (or nearest) passage
-among BM25-near passages of the same set, at every position. This asks the model alone, without retrieval or
-check, so that a learning curve shows the model.
+among BM25-near passages of the same set, at every position. This asks the model alone, without retrieval,
+check or refusal rule, so that a learning curve shows the model; only the odd half of a set is asked, the even
+one is trained on. `ragqa eval SET --part odd --engine gptq --model FOLDER` measures the whole product.
 """
 
 import argparse
@@ -25,7 +26,9 @@ from finetune_sets import Near, Passage
 
 from ragqa.citations.replies import parse_reply
 from ragqa.evaluation.bootstrap import mean_with_interval
+from ragqa.evaluation.question_set import read_set
 from ragqa.evaluation.refusing import auroc
+from ragqa.evaluation.suite import half_of
 from ragqa.evaluation.wording import token_f1
 from ragqa.gptq.constrained import SourceConstraint, restrict
 from ragqa.gptq.decoder import Decoder
@@ -122,6 +125,8 @@ class Model:
 def answer(options: argparse.Namespace) -> None:
     passages, questions = read(options.data / "eval" / options.set)
     near = Near(passages)
+    subjects = {one.id: half_of(one) for one in read_set(options.data / "eval" / options.set).questions}
+    questions = [one for one in questions if options.part in ("all", subjects[one["id"]])]
     chosen = random.Random(0).sample(questions, min(options.questions, len(questions)))
     part, parts = map(int, options.shard.split("/"))
     done = set()
@@ -188,6 +193,7 @@ def main() -> None:
     asking.add_argument("--set", default="squad2")
     asking.add_argument("--questions", type=int, default=100)
     asking.add_argument("--blocks", type=int, default=1)
+    asking.add_argument("--part", choices=("all", "even", "odd"), default="odd")
     asking.add_argument("--factor", type=float, default=2.0)
     asking.add_argument("--shard", default="0/1")
     asking.add_argument("--data", type=Path, default=Path("../shared"))
