@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ingest.embed import WordVectors, inference_session, word_pieces, word_vectors
 
-WEIGHTS_SHA256 = "572e2fb006472af7cef7a134d87b5078d68ba5ea86d21ee6fd677e25e89bb70a"
+WEIGHTS_SHA256 = "731bd5216b2a9014e5d6012b373461e4b660c381f33274196dc92d60376f59b3"
 MAX_TOKENS = 256
 QUESTION_TOKENS = 48
 TITLE_TOKENS = 24
