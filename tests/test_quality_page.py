@@ -116,7 +116,7 @@ def run(data: Path, work: Path, page: Path, *options: str) -> str:
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -146,7 +146,5 @@ def test_the_page_is_written_between_its_marks_and_a_second_run_measures_nothing
     assert "| clapnq | first sentence is evidence | extractive | 0.123" in again
     record["key"] = "of other code"
     kept.write_text(json.dumps(record), encoding="utf-8")
-    run(data, tmp_path / "work", page, "--only", "clapnq", "--keep")
-    assert "extractive | 0.123" in page.read_text(encoding="utf-8")
     run(data, tmp_path / "work", page, "--only", "clapnq")
     assert "extractive | 0.123" not in page.read_text(encoding="utf-8")
