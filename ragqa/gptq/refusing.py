@@ -1,8 +1,8 @@
 """Whether to refuse, by the model's log-odds of refusing against a threshold. Knows no prompt grammar.
 
-A model tuned to refuse with one fixed sentence says by the first tokens of that sentence how sure it is. Greedy
-decoding refuses where that beginning is likelier than any one other, which is often below even odds. The
-threshold, chosen on validation data, is kept beside the weights.
+A model tuned to refuse with one fixed sentence says by its first tokens how sure it is. Greedy decoding
+refuses where that beginning is likelier than any one other, which is often below even odds. The threshold,
+chosen on validation data, is kept beside the weights.
 """
 
 import json
