@@ -77,7 +77,7 @@ class LoadedModel:
 
 
 def default_dtype(device: str) -> torch.dtype:
-    """bf16 on a CPU, which is what the int4 kernel computes in; fp16 on CUDA."""
+    """bf16 on a CPU, for half the KV cache whatever products are computed in; fp16 on CUDA."""
     return torch.bfloat16 if device == "cpu" else torch.float16
 
 
