@@ -70,7 +70,8 @@ def poisoned_answers(work: Path, part: str, engine: EngineChoice, limit: int | N
             record = json.loads(line)
             meta[record["id"]] = record["meta"]
     with_truth = tuple(one for one in question_set.questions if meta[one.id]["has_gold_doc"])
-    index, places = build_index(with_documents_of(question_set, with_truth, meta), work / "poisonedrag")
+    asked_of = with_documents_of(question_set, with_truth, meta)
+    index, places = build_index(asked_of, work / "poisonedrag", workers=0)
     source_of = {name: source for source, name in places.items()}
     asked = questions_of(with_truth, part)[:limit]
     with open_index(index) as opened:
