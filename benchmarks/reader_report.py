@@ -103,6 +103,20 @@ def answers(name: str, judges: Sequence, limit: int) -> None:
                     good[judge.name].append(found)
     for judge in judges:
         print(line(name, judge.name, good[judge.name], bad[judge.name]), flush=True)
+    if len(judges) > 1:
+        first, second = (judge.name for judge in judges[:2])
+        mixed = mix((good[first], bad[first]), (good[second], bad[second]))
+        print(line(name, "both", *mixed), flush=True)
+
+
+def mix(one: tuple[list[Judged], list[float]], other: tuple[list[Judged], list[float]]):
+    """Two judges as one: the sums of their scores, each to mean 0 and deviation 1 beforehand."""
+    passages = sum(standard([*(j.passage for j in good), *bad]) for good, bad in (one, other))
+    good = [
+        Judged(standard(a.sentences) + standard(b.sentences), a.gold, float(passage))
+        for a, b, passage in zip(one[0], other[0], passages, strict=False)
+    ]
+    return good, passages[len(good) :].tolist()
 
 
 def cases(maker: Maker, question: Question, annotated: bool):
