@@ -19,7 +19,7 @@ from ragqa.wiring import EngineChoice
 BASELINE = Path(__file__).parent / "sample_baseline.json"
 SAMPLE = Path(__file__).parent.parent / "data"
 FORMATS = frozenset({".md", ".txt", ".html", ".csv", ".eml"})
-QUESTIONS = 28
+QUESTIONS = 20
 
 
 def make_gate(folder: Path) -> tuple[Path, Path]:
