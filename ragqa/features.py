@@ -16,6 +16,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ragqa.kinds import SENTENCE_ENDS, held_columns, kind_of
+
 Numbers = NDArray[np.float64]
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
@@ -28,60 +30,7 @@ STOP_WORDS = frozenset(
     with would you your
     """.split()  # noqa: SIM905  # a list of 90 quoted words is no easier to read
 )
-DATE = re.compile(
-    r"\b(?:1[0-9]|20)\d\d(?:s|\b)|\b(?:January|February|March|April|May|June|July|August|September|October"
-    r"|November|December)\b|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b"
-    r"|\b\d{1,2}(?:st|nd|rd|th)? century\b"
-    r"|\b\d{4}\b"
-)
-NUMBER = re.compile(
-    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|hundred|"
-    r"thousand|million|billion|half|twice|once|dozen|several)\b",
-    re.IGNORECASE,
-)
-NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w’'-]+")
-PLACE = re.compile(
-    r"\b(?:in|at|near|of|from|to|on|between|outside|across) (?:the )?[A-Z][\w-]+|\b(?:located|situated)\b"
-)
-CAUSE = re.compile(
-    r"\b(?:because|due to|since|so that|in order to|caused?|therefore|as a result|reason|led to|leads? to"
-    r"|results?)\b",
-    re.IGNORECASE,
-)
-MANNER = re.compile(r"\b(?:by|through|using|via|with|first|then|steps?|method|process)\b", re.IGNORECASE)
-DEFINES = re.compile(
-    r"\b(?:is|are|was|were|means?|refers?|known as|called|defined|describes?)\b", re.IGNORECASE
-)
 PRONOUN = re.compile(r"^(?:he|she|it|they|this|that|these|those|his|her|its|their)\b", re.IGNORECASE)
-
-# What a question asks for: the first that matches. An answer should hold what the second pattern finds.
-KINDS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(asked, re.IGNORECASE), held)
-    for kind, asked, held in (
-        ("time", r"\bwhen\b|\b(?:what|which|in what) (?:year|date|day|month|time|century|decade)\b", DATE),
-        (
-            "count",
-            r"\bhow (?:many|much|long|old|far|tall|big|large|high|often|fast|deep|wide)\b"
-            r"|\bwhat (?:is|was|were|are)? ?(?:the )?(?:number|amount|percentage|percent|population|rate"
-            r"|total|size)\b",
-            NUMBER,
-        ),
-        (
-            "place",
-            r"\bwhere\b|\b(?:what|which) (?:city|country|state|place|location|continent|town|county)\b",
-            PLACE,
-        ),
-        (
-            "person",
-            r"\bwho(?:m|se)?\b|\b(?:what|which) (?:person|man|woman|actor|president|king|queen|author)\b",
-            NAME,
-        ),
-        ("cause", r"\bwhy\b|\bwhat (?:causes?|caused|is the reason|was the reason|led)\b", CAUSE),
-        ("manner", r"\bhow\b", MANNER),
-        ("meaning", r"\bwhat (?:is|are|was|were|does .* mean)\b|\bdefin|\bmeaning\b", DEFINES),
-        ("thing", r"\bwhat\b|\bwhich\b", NAME),
-    )
-)
 
 FEATURES = (
     "cosine",
@@ -94,7 +43,6 @@ FEATURES = (
     "overlap_title",
     "pairs",
     "bm25",
-    "block_score",
     "block_gap",
     "block_place",
     "held_time",
@@ -113,6 +61,8 @@ FEATURES = (
     "pronoun",
     "first",
     "place",
+    "row",
+    "open_end",
 )
 
 CONFIDENCE_FEATURES = (
@@ -127,7 +77,6 @@ CONFIDENCE_FEATURES = (
     "top_overlap",
     "top_overlap_near",
     "top_overlap_block",
-    "top_block_score",
     "question_words",
     "no_kind",
 )
@@ -135,16 +84,17 @@ CONFIDENCE_FEATURES = (
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A block as the features see it: its sentences in order, its title and headings, its score and place."""
+    """A block as the features see it: its sentences in order, its title and headings, its score.
+
+    `leads` are the headings nearest above each sentence within the block, `rows` whether it is a table's row;
+    both may be left out.
+    """
 
     sentences: tuple[str, ...]
     heading: str
     score: float
-
-
-def kind_of(question: str) -> tuple[str, re.Pattern[str]] | None:
-    """What is asked for, with the pattern an answer holds; None for claims and yes-or-no questions."""
-    return next(((kind, held) for kind, asked, held in KINDS if asked.search(question)), None)
+    leads: tuple[str, ...] = ()
+    rows: tuple[bool, ...] = ()
 
 
 @lru_cache(maxsize=20_000)
@@ -214,10 +164,12 @@ def features(question: str, passages: Sequence[Passage], cosines: Sequence[Seque
         top = float(np.nanmax(seen)) if np.isfinite(seen).any() else 0.0
         stems = [content_words(text) for text in passage.sentences]
         heading = frozenset(content_words(passage.heading))
-        whole = share(heading.union(*stems), wanted)
+        whole = share(heading.union(*stems, *map(content_words, passage.leads)), wanted)
         in_title = share(heading, wanted)
         for number, text in enumerate(passage.sentences):
             words = frozenset(stems[number])
+            lead = frozenset(content_words(passage.leads[number])) if passage.leads else frozenset()
+            row = bool(passage.rows) and passage.rows[number]
             before = frozenset(stems[number - 1]) if number else frozenset()
             rows.append(
                 [
@@ -226,12 +178,11 @@ def features(question: str, passages: Sequence[Passage], cosines: Sequence[Seque
                     known[number + 1] if number + 1 < len(known) else 0.0,
                     top,
                     share(words, wanted),
-                    share(words | before | heading, wanted),
+                    share(words | before | heading | lead, wanted),
                     whole,
                     in_title,
                     shared_pairs(pairs, stems[number]),
                     bm25(stems[number], wanted, mean_length),
-                    passage.score,
                     passage.score - best,
                     1 / (1 + place),
                     *held_columns(kind, text),
@@ -242,16 +193,11 @@ def features(question: str, passages: Sequence[Passage], cosines: Sequence[Seque
                     float(bool(PRONOUN.match(text))),
                     float(number == 0),
                     number / len(passage.sentences),
+                    float(row),
+                    float(not row and not text.endswith(SENTENCE_ENDS)),
                 ]
             )
     return np.asarray(rows, dtype=np.float64).reshape(-1, len(FEATURES))
-
-
-def held_columns(kind: tuple[str, re.Pattern[str]] | None, text: str) -> list[float]:
-    """1 in the column of the kind asked for where the text holds it; last, 1 where it does not hold it."""
-    held = kind is not None and bool(kind[1].search(text))
-    columns = [float(held and kind is not None and kind[0] == name) for name, _, _ in KINDS]
-    return [*columns, float(kind is not None and not held)]
 
 
 def shared_pairs(pairs: frozenset[tuple[str, str]], words: Sequence[str]) -> float:
@@ -287,7 +233,6 @@ def confidence_features(question: str, rows: Numbers, scores: Numbers) -> Number
         cosines[:3].mean(),
         rows[:3, FEATURES.index("cosine")].mean(),
         *held,
-        rows[:, FEATURES.index("block_score")].max(),
         len(content_words(question)),
         float(kind_of(question) is None),
     ]

@@ -1,22 +1,24 @@
-"""Which sentences of the blocks answer the question, and how surely. Pure but for the embedding it is handed.
+"""Which sentences of the blocks answer the question, and how surely. Pure but for what it is handed to embed
+and to read with.
 
-Two linear models over `ragqa.features`, fitted by `benchmarks/selection.py`, whose weights and the data they
-come from are in `assets/selection.json`: one ranks the sentences, one says from the best of them whether the
-documents hold the answer.
+Two linear models over `ragqa.features` rank the sentences and say from the best of them whether the
+documents hold the answer. Where there is a reader, it reads the best of them with their neighbours, and two
+small models over what it says and what was known before have the last word. `benchmarks/selection_fit.py`
+fits all four; weights and the data they come from are in `assets/selection.json`.
 """
 
 import json
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.sentences import sentence_spans
+from ragqa.candidates import Candidate, Pieces, pieces_of, plain
 from ragqa.features import (
     CONFIDENCE_FEATURES,
     FEATURES,
@@ -26,27 +28,24 @@ from ragqa.features import (
     features,
     lexical_scores,
 )
+from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
+from ragqa.versions import outdated
+from ragqa.windows import READ_CONFIDENCE, READ_FEATURES, passages_of, read_confidence, read_features
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-# Embedding is most of the cost of an answer: 64 sentences are about 1,900 tokens, 0.8 s of one CPU. The rest
-# is left out by shared words and block.
+# Embedding is most of the cost of an answer without a reader: 64 sentences are about 1,900 tokens, 0.8 s of
+# one CPU. The rest is left out by shared words and block.
 EMBEDDED_SENTENCES = 64
 ANSWER_SENTENCES = 3
-SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", '"', "”")
-RUNNING_LINE = 12
-"""Fewest characters of a line that is recognised when it comes again; rows of a table are often shorter."""
+OUTDATED = 2.0
+"""Scores by which a sentence falls where another version of its document is asked about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A sentence of a block; `start` and `end` are offsets into the document."""
+class Reader(Protocol):
+    """Reads question and windows together (`ragqa.reader`)."""
 
-    block: ContextBlock
-    start: int
-    end: int
-    text: str
-    score: float = 0.0
+    def read(self, question: str, windows: Sequence[Window]) -> Sequence[Reading]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Both models, and what a threshold means: `margin` in scores, `threshold` in confidence."""
+    """How sentences are ranked and refused: `margin` is in scores, `threshold` in confidence."""
 
     ranking: Linear
     confidence: Linear
@@ -83,48 +82,116 @@ class Model:
     threshold: float
 
 
-def select(question: str, blocks: Sequence[ContextBlock], embed: Embed) -> Selection:
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Candidates, best first, and what was seen of each, shape (n, len(FEATURES)), in that order."""
+
+    candidates: tuple[Candidate, ...]
+    rows: Numbers
+    pieces: tuple[Pieces, ...]
+    outdated: frozenset[str]
+
+    @property
+    def scores(self) -> Numbers:
+        return np.asarray([one.score for one in self.candidates])
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All candidates, best first, and the log-odds that the documents hold the answer."""
+
+    candidates: tuple[Candidate, ...]
+    odds: float
+    model: Model
+    outdated: frozenset[str]
+
+    def selection(self) -> Selection:
+        """The best candidate and what scores close to it, each wording once, of one version of a document."""
+        if not self.candidates:
+            return Selection((), 0.0, True)
+        best = self.candidates[0]
+        chosen: dict[str, Candidate] = {}
+        for one in self.candidates:
+            near = one.score >= best.score - self.model.margin
+            same_age = self._is_outdated(one) == self._is_outdated(best)
+            if len(chosen) < ANSWER_SENTENCES and near and same_age:
+                chosen.setdefault(plain(one.shown), one)
+        confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, self.odds))))
+        return Selection(tuple(chosen.values()), confidence, confidence < self.model.threshold)
+
+    def _is_outdated(self, one: Candidate) -> bool:
+        return one.block.document_id in self.outdated
+
+
+def select(
+    question: str, blocks: Sequence[ContextBlock], embed: Embed, reader: Reader | None = None
+) -> Selection:
     """At most three sentences that answer the question, best first; refuses below the threshold."""
-    model = load_model()
-    ranked, rows, scores = rank(question, blocks, embed, model)
-    if not ranked:
-        return Selection((), 0.0, True)
-    logit = float(model.confidence(confidence_features(question, rows, scores)[None, :])[0])
-    confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
-    best = ranked[0].score
-    chosen = tuple(one for one in ranked[:ANSWER_SENTENCES] if one.score >= best - model.margin)
-    return Selection(chosen, confidence, confidence < model.threshold)
+    return judge(question, blocks, embed, reader).selection()
+
+
+def judge(
+    question: str, blocks: Sequence[ContextBlock], embed: Embed, reader: Reader | None = None
+) -> Judgement:
+    """What of the blocks answers the question, and how surely; with a reader, what it did not read is out."""
+    plainly, reading = load_models()
+    pieces, rows = candidate_features(question, blocks, embed)
+    ranked = rank(question, blocks, pieces, rows, plainly.ranking)
+    if not ranked.candidates:
+        return Judgement((), -math.inf, plainly, frozenset())
+    odds = float(plainly.confidence(confidence_features(question, ranked.rows, ranked.scores)[None, :])[0])
+    if reader is None:
+        return Judgement(ranked.candidates, odds, plainly, ranked.outdated)
+    candidates, seen = read(question, ranked, odds, reader, reading.ranking)
+    return Judgement(candidates, float(reading.confidence(seen[None, :])[0]), reading, ranked.outdated)
 
 
 def rank(
-    question: str, blocks: Sequence[ContextBlock], embed: Embed, model: Model
-) -> tuple[list[Candidate], Numbers, Numbers]:
-    """The sentences of the blocks, best first, with features (n, features) and scores (n,) in that order."""
-    candidates, rows = candidate_features(question, blocks, embed)
+    question: str, blocks: Sequence[ContextBlock], pieces: Sequence[Pieces], rows: Numbers, ranking: Linear
+) -> Ranked:
+    """The candidates of the pieces, whose features `rows` are, best first."""
+    candidates = [one for made in pieces for one in made.candidates]
     if not candidates:
-        return [], rows, np.zeros(0)
-    scores = model.ranking(rows)
+        return Ranked((), rows, (), frozenset())
+    past = outdated(question, blocks)
+    falls = [OUTDATED * (one.block.document_id in past) for one in candidates]
+    scores = ranking(rows) - np.asarray(falls)
     order = np.argsort(-scores, kind="stable")
-    ranked = [
-        Candidate(one.block, one.start, one.end, one.text, float(scores[row]))
-        for row in order
-        for one in (candidates[row],)
-    ]
-    return ranked, rows[order], scores[order]
+    best = tuple(replace(candidates[row], score=float(scores[row])) for row in order)
+    return Ranked(best, rows[order], tuple(pieces), past)
+
+
+def read(
+    question: str, ranked: Ranked, odds: float, reader: Reader, ranking: Linear
+) -> tuple[tuple[Candidate, ...], Numbers]:
+    """The candidates that were read, best first, and what says whether they answer (READ_CONFIDENCE)."""
+    passages = passages_of(ranked.candidates, ranked.pieces)
+    readings = reader.read(question, [Window(one.title, one.sentences) for one in passages])
+    places, rows = read_features(ranked.candidates, passages, readings)
+    falls = [OUTDATED * (ranked.candidates[place].block.document_id in ranked.outdated) for place in places]
+    scores = ranking(rows) - np.asarray(falls)
+    order = np.argsort(-scores, kind="stable")
+    best = tuple(replace(ranked.candidates[places[row]], score=float(scores[row])) for row in order)
+    seen = read_confidence(odds, readings, rows[order[0]], agree=bool(order[0] == 0))
+    return best, seen
 
 
 def candidate_features(
     question: str, blocks: Sequence[ContextBlock], embed: Embed
-) -> tuple[list[Candidate], Numbers]:
-    """Every sentence of the blocks in order, and its features, shape (n, len(FEATURES))."""
-    found = without_running_lines([(block, sentences_of(block)) for block in blocks])
-    found = sorted(((b, s) for b, s in found if s), key=lambda pair: -pair[0].score)
+) -> tuple[list[Pieces], Numbers]:
+    """The blocks cut up, best first, and a row for each of their candidates in order."""
+    pieces = pieces_of(blocks)
     passages = [
-        Passage(tuple(one.text for one in sentences), " ".join((block.title, *block.section)), block.score)
-        for block, sentences in found
+        Passage(
+            tuple(one.shown for one in made.candidates),
+            " ".join((made.block.title, *made.block.section)),
+            made.block.score,
+            tuple(one.lead for one in made.candidates),
+            tuple(one.is_row for one in made.candidates),
+        )
+        for made in pieces
     ]
-    cosines = similarities(question, passages, embed)
-    return [one for _, sentences in found for one in sentences], features(question, passages, cosines)
+    return pieces, features(question, passages, similarities(question, passages, embed))
 
 
 def similarities(question: str, passages: Sequence[Passage], embed: Embed) -> list[list[float]]:
@@ -145,64 +212,27 @@ def similarities(question: str, passages: Sequence[Passage], embed: Embed) -> li
     return cosines
 
 
-def sentences_of(block: ContextBlock) -> list[Candidate]:
-    """The sentences of a block, in order. Its headings answer nothing: they name what follows."""
-    headings = {plain(part) for part in (block.title, *block.section)}
-    return [
-        Candidate(block, block.start + start, block.start + end, block.text[start:end])
-        for start, end in sentence_spans(block.text)
-        if plain(block.text[start:end]) not in headings
-    ]
-
-
-def without_running_lines(
-    found: Sequence[tuple[ContextBlock, list[Candidate]]],
-) -> list[tuple[ContextBlock, list[Candidate]]]:
-    """The sentences without a document's page headers and footers: lines that come again, page numbers aside.
-
-    What ends like a sentence stays: a report may well say the same in its summary and its conclusion.
-    """
-    lines = [(block.document_id, unnumbered(one.text)) for block, sentences in found for one in sentences]
-    seen = Counter(lines)
-    return [
-        (
-            block,
-            [
-                one
-                for one in sentences
-                if seen[block.document_id, unnumbered(one.text)] == 1 or one.text.endswith(SENTENCE_ENDS)
-            ],
-        )
-        for block, sentences in found
-    ]
-
-
-def unnumbered(text: str) -> str:
-    """The text on one line without numbers at its ends; as it is where no words would be left."""
-    line = plain(text)
-    bare = line.strip("0123456789 .|/-")
-    return bare if len(bare) >= RUNNING_LINE else line
-
-
-def plain(text: str) -> str:
-    """The text on one line, case folded."""
-    return " ".join(text.split()).casefold()
-
-
 @cache
-def load_model() -> Model:
-    """The fitted models, read once."""
+def load_models() -> tuple[Model, Model]:
+    """The fitted models without a reader, and with one, read once."""
     text = (resources.files("ragqa") / "assets" / "selection.json").read_text(encoding="utf-8")
     record = json.loads(text)
+    return (
+        model_of(record["plain"], FEATURES, CONFIDENCE_FEATURES),
+        model_of(record["read"], READ_FEATURES, READ_CONFIDENCE),
+    )
+
+
+def model_of(record: Mapping[str, Any], ranking: Sequence[str], confidence: Sequence[str]) -> Model:
     return Model(
-        linear(record["ranking"], FEATURES),
-        linear(record["confidence"], CONFIDENCE_FEATURES),
+        linear(record["ranking"], ranking),
+        linear(record["confidence"], confidence),
         float(record["margin"]),
         float(record["threshold"]),
     )
 
 
-def linear(record: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[str]) -> Linear:
+def linear(record: Mapping[str, Any], names: Sequence[str]) -> Linear:
     """The model of a JSON record: mean, deviation and weight by feature, and a bias."""
     columns = np.asarray([record["features"][name] for name in names], dtype=np.float64)
-    return Linear(columns[:, 0], columns[:, 1], columns[:, 2], float(record["bias"]))  # type: ignore[arg-type]
+    return Linear(columns[:, 0], columns[:, 1], columns[:, 2], float(record["bias"]))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -9,18 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.chunk import count_tokens
+from ragqa.candidates import pieces_of
 from ragqa.features import (
     CONFIDENCE_FEATURES,
     FEATURES,
     Passage,
     content_words,
     features,
-    kind_of,
     lexical_scores,
     stem,
 )
-from ragqa.selection import EMBEDDED_SENTENCES, candidate_features, load_model, select, similarities
+from ragqa.kinds import kind_of
+from ragqa.llm.extractive import reply
+from ragqa.reader import Reading, Window
+from ragqa.selection import EMBEDDED_SENTENCES, judge, load_models, select, similarities
 from ragqa.types import ContextBlock
+from ragqa.windows import MAX_WINDOWS, READ_CONFIDENCE, READ_FEATURES, WINDOW_TOKENS, passages_of
 
 TEXT = (
     "Employees may take 25 days of leave. Leave must be approved by a manager. "
@@ -161,19 +167,126 @@ def test_forms_of_a_word_have_one_stem(one: str, other: str) -> None:
 def test_the_weights_fit_the_features_and_name_their_data() -> None:
     asset = resources.files("ragqa") / "assets" / "selection.json"
     record = json.loads(asset.read_text(encoding="utf-8"))
-    assert set(record["ranking"]["features"]) == set(FEATURES)
-    assert set(record["confidence"]["features"]) == set(CONFIDENCE_FEATURES)
-    assert record["fitted_on"]
-    assert load_model() is load_model()
+    for part, names in (
+        ("plain", (FEATURES, CONFIDENCE_FEATURES)),
+        ("read", (READ_FEATURES, READ_CONFIDENCE)),
+    ):
+        assert set(record[part]["ranking"]["features"]) == set(names[0])
+        assert set(record[part]["confidence"]["features"]) == set(names[1])
+        assert record[part]["fitted_on"]
+    assert load_models() is load_models()
+
+
+def shown(text: str, *, section: tuple[str, ...] = ()) -> list[str]:
+    made = replace(block("a", text, 1.0), section=section)
+    return [one.shown for pieces in pieces_of([made]) for one in pieces.candidates]
 
 
 def test_headings_and_running_lines_are_no_answers() -> None:
     header = "Merrow Buoyworks Ltd - Annual leave report {}"
     end = "The end is near."
-    text = "\n\n".join(["Leave policy", header.format(1), TEXT, header.format(2), end, end])
-    candidates, rows = candidate_features("Annual leave report?", [block("a", text, 1.0)], embed)
-    shown = [one.text for one in candidates]
-    assert len(rows) == len(shown)
-    assert "Leave policy" not in shown
-    assert not [line for line in shown if line.startswith("Merrow")]
-    assert shown.count(end) == 2
+    found = shown("\n\n".join(["Leave policy", header.format(1), TEXT, header.format(2), end, end]))
+    assert "Leave policy" not in found
+    assert not [line for line in found if line.startswith("Merrow")]
+    assert found.count(end) == 2
+
+
+def test_headings_inside_a_block_lead_what_follows_and_answer_nothing() -> None:
+    text = "Sea days\n\nNights aboard earn a day.\n\n2.1 Sick pay\n\nSix weeks are paid."
+    found = pieces_of([block("a", text, 1.0)])[0].candidates
+    assert [(one.lead, one.text) for one in found] == [
+        ("Sea days", "Nights aboard earn a day."),
+        ("2.1 Sick pay", "Six weeks are paid."),
+    ]
+
+
+def test_lists_of_short_lines_are_no_headings() -> None:
+    lines = ["Trial in autumn", "57 buoys in the water", "Profit for Brava"]
+    assert shown("\n\n".join(lines)) == lines
+
+
+class WordReader:
+    """A reader that finds the words it was told, whatever is asked."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted, self.windows = wanted, list[Window]()
+
+    def read(self, question: str, windows: Sequence[Window]) -> list[Reading]:
+        assert question
+        self.windows += windows
+        odds = [[6.0 if self.wanted in one else -6.0 for one in window.sentences] for window in windows]
+        return [Reading(max(found), tuple(found)) for found in odds]
+
+
+def test_what_the_reader_finds_comes_first() -> None:
+    found = select("How many days of leave do employees get?", BLOCKS, embed, WordReader("24 December"))
+    assert found.sentences[0].text.startswith("The office closes")
+
+
+def test_the_reader_decides_whether_there_is_an_answer() -> None:
+    question = "How many days of leave do employees get?"
+    sure, unsure = (
+        select(question, BLOCKS, embed, WordReader(word)) for word in ("25 days", "no such words")
+    )
+    assert unsure.confidence < sure.confidence
+
+
+def test_the_reader_gets_few_windows_each_candidate_in_one_of_them() -> None:
+    blocks = [
+        block(str(n), " ".join(f"Leave sentence {n} {m} is of leave." for m in range(60)), 1.0)
+        for n in range(4)
+    ]
+    reader = WordReader("nothing")
+    judgement = judge("How much leave?", blocks, embed, reader)
+    assert len(reader.windows) == MAX_WINDOWS
+    read = {one for window in reader.windows for one in window.sentences}
+    assert {one.shown for one in judgement.candidates} == read
+    assert max(count_tokens(" ".join(window.sentences)) for window in reader.windows) <= WINDOW_TOKENS
+
+
+def test_a_row_is_read_with_its_header_however_far_up_that_is() -> None:
+    rows = "\n".join(f"Place {n}\tlong street number {n}\t{n} pounds a night" for n in range(60))
+    blocks = [block("a", f"Region\tAddress\tHotel per night\n{rows}", 1.0)]
+    pieces = pieces_of(blocks)
+    last = pieces[0].candidates[-1]
+    (passage,) = passages_of([last], pieces)
+    assert passage.sentences[0] == "Region Address Hotel per night"
+    assert passage.sentences[-1].startswith("Place 59")
+
+
+def test_a_row_whose_header_is_in_the_metadata_is_read_with_it() -> None:
+    made = replace(
+        block("a", "London\t£185\t£46\n\nReceipts are kept.", 1.0), metadata=(("columns", "Region | A | B"),)
+    )
+    pieces = pieces_of([made])
+    row, sentence = pieces[0].candidates
+    assert passages_of([row], pieces)[0].sentences[0] == "Region | A | B"
+    assert passages_of([sentence], pieces)[0].sentences[0] == "London £185 £46"
+
+
+def test_of_two_versions_the_newest_is_quoted_and_the_other_where_it_is_asked_for() -> None:
+    texts = {"2023": "Staff have 25 days of leave a year.", "2025": "Staff have 28 days of leave a year."}
+    blocks = [
+        replace(block(f"leave-{year}.md", text, 1.0, f"Leave policy {year}"), document_id=year)
+        for year, text in texts.items()
+    ]
+    assert [one.text for one in select("How many days of leave do staff have?", blocks, embed).sentences] == [
+        texts["2025"]
+    ]
+    assert (
+        select("How many days of leave did staff have in 2023?", blocks, embed).sentences[0].text
+        == texts["2023"]
+    )
+
+
+def test_the_same_words_are_quoted_once() -> None:
+    blocks = [block(key, TEXT, 1.0) for key in ("a", "b")]
+    found = [one.shown for one in select("Who approves leave?", blocks, embed).sentences]
+    assert len(found) == len(set(found))
+
+
+def test_rows_stand_in_paragraphs_of_their_own_in_a_reply() -> None:
+    text = "Prices hold.\n\nBuoy\t25 m\t174,500\nMembrane set\tsix\t5,940"
+    made = replace(block("a", text, 1.0), metadata=(("source", "a.md"),))
+    written = reply(pieces_of([made])[0].candidates, [made])
+    assert written == "Prices hold.\n\nBuoy 25 m 174,500\n\nMembrane set six 5,940\nSource:\nsource: a.md"

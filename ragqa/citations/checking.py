@@ -126,7 +126,7 @@ class _Evidence:
     def judge(self, text: str, *, alone: bool, first: bool) -> _Finding:
         """The verdict on one sentence of the answer; `alone` where it is the whole of it."""
         content = [token for token in tokens(text) if token.is_content]
-        copied = self.library.copied(text, MAX_QUOTES)
+        copied = self.library.copied(text, MAX_QUOTES) or self.library.row(text)[:MAX_QUOTES]
         if copied and (len(content) >= SHORT or not alone):
             return _Finding("supported", copied, (), 1.0)
         said = {token.form for token in content} - _ABOUT

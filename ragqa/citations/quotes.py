@@ -5,6 +5,7 @@ from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from ingest.sentences import sentence_spans
+from ragqa.candidates import rows_in_words
 from ragqa.citations.words import STOP_STEMS, stem, tokens
 from ragqa.prompt.defusing import clean
 from ragqa.types import ContextBlock
@@ -34,6 +35,11 @@ class Library:
             for start, end in sentence_spans(block.text)
         ]
         self._texts = [block.text for block in blocks]
+        self._rows = {
+            one_space(shown): [(place, *span) for span in spans]
+            for place, block in enumerate(blocks)
+            for shown, spans in rows_in_words(block)
+        }
         self._beginnings: dict[str, list[tuple[str, int]]] = {}
         by_claim = sorted(
             range(len(self.quotes)), key=lambda number: self.quotes[number].block not in self.claimed
@@ -41,6 +47,12 @@ class Library:
         for number in by_claim:
             text = one_space(self.quotes[number].text)
             self._beginnings.setdefault(_beginning(text, 0), []).append((text, number))
+
+    def row(self, text: str) -> tuple[Quote, ...]:
+        """The table row that the text names cell by cell, and its header; none where it is no such row."""
+        wanted = self._rows.get(one_space(text), [])
+        found = {(quote.block, quote.start, quote.end): quote for quote in self.quotes} if wanted else {}
+        return tuple(found[key] for key in wanted if key in found)
 
     def copied(self, text: str, most: int) -> tuple[Quote, ...]:
         """The sentences that the text is made of, white space aside; none if it is not, or of too many.

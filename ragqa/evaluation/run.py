@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ingest.embed import Embedder, Vectors
 from ingest.index import Where
 from ragqa.answering import Answerer
+from ragqa.candidates import Candidate
 from ragqa.evaluation.citing import Place, Span, find_all, squeeze
 from ragqa.evaluation.outcome import Asked, Outcome
 from ragqa.evaluation.question_set import Evidence, Question, page_id
 from ragqa.fusion import Ranking
 from ragqa.retriever import Retriever, hit_of
-from ragqa.selection import Candidate
 from ragqa.types import Answer, Hit, Prompt
 
 DEPTH = 60

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from ingest.chunk import count_tokens
 from ingest.embed import Embedder
+from ragqa.candidates import Candidate
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
-from ragqa.selection import Candidate, load_model, rank, select
+from ragqa.selection import Judgement, Reader, judge
 from ragqa.types import REFUSAL, ContextBlock, Generation, Prompt
 
 WINDOW = 16_384
@@ -22,8 +23,10 @@ class ExtractiveEngine:
     window = WINDOW
     estimated = True
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, reader: Reader | None = None) -> None:
         self._embedder = embedder
+        self._reader = reader
+        self._last: tuple[Prompt, Judgement] | None = None
         self.model = embedder.name
 
     def encode(self, message: str) -> tuple[int, ...]:
@@ -34,23 +37,34 @@ class ExtractiveEngine:
         self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
     ) -> Generation:
         """The sentences that answer, or the refusal; `confidence` is that the documents hold the answer."""
-        selection = select(prompt.question, prompt.blocks, self._embedder.embed)
+        selection = self._judged(prompt).selection()
         text = REFUSAL if selection.refuses else reply(selection.sentences, prompt.blocks)
         on_text(text)
         return Generation(text, tokens=count_tokens(text), confidence=selection.confidence)
 
     def ranking(self, prompt: Prompt) -> tuple[Candidate, ...]:
         """Every sentence of the prompt's blocks, best first, nothing refused: for measures of the ranking."""
-        ranked, _, _ = rank(prompt.question, prompt.blocks, self._embedder.embed, load_model())
-        return tuple(ranked)
+        return self._judged(prompt).candidates
+
+    def _judged(self, prompt: Prompt) -> Judgement:
+        """The judgement on a prompt, the last one remembered."""
+        if self._last is None or self._last[0] is not prompt:
+            self._last = prompt, judge(prompt.question, prompt.blocks, self._embedder.embed, self._reader)
+        return self._last[1]
 
 
 def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str:
-    """The sentences, the one that answers best first, then the metadata lines of their blocks, best first."""
+    """The sentences, the one that answers best first, then the metadata lines of their blocks, best first.
+
+    Rows of tables stand in paragraphs of their own, each cell behind the name of its column.
+    """
     keys = {sentence.block.key for sentence in sentences}
     sources = [lines(block) for block in blocks if block.key in keys]
-    text = " ".join(" ".join(sentence.text.split()) for sentence in sentences)
-    return text + "\nSource:\n" + "\n\n".join(sources)
+    text = ""
+    for before, one in zip((None, *sentences), sentences, strict=False):
+        apart = before is not None and (one.is_row or before.is_row)
+        text += ("\n\n" if apart else " ") + one.shown
+    return text.strip() + "\nSource:\n" + "\n\n".join(sources)
 
 
 def lines(block: ContextBlock) -> str:

@@ -1,0 +1,170 @@
+"""Blocks taken apart into what may be quoted: sentences and rows of tables, with what stands above. Pure.
+
+Headings, page headers and the header rows of tables are no candidates: they name what follows and answer
+nothing. They go with the candidates below them.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ingest.sentences import Span, sentence_spans
+from ragqa.kinds import SENTENCE_ENDS
+from ragqa.tables import cells_of, header_rows, in_words, is_rule
+from ragqa.types import ContextBlock
+
+NO_HEADING_ENDS = (*SENTENCE_ENDS, ":", ";", ",")
+RUNNING_LINE = 12
+"""Fewest characters of a line that is recognised when it comes again; rows of a table are often shorter."""
+HEADING_WORDS = 8
+"""Most words of a line that is taken for a heading of the text below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A sentence or row of a block; `start` and `end` are offsets into the document, `text` what is there.
+
+    `shown` is the text on one line, of a row with the names of its columns. `lead` is the heading nearest
+    above it in the block, and `place` its number among the block's pieces.
+    """
+
+    block: ContextBlock
+    start: int
+    end: int
+    text: str
+    shown: str
+    lead: str = ""
+    place: int = 0
+    is_row: bool = False
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A block cut up: all its pieces in order, each on one line, and those that may be quoted.
+
+    `headers` has, for each row of a table, the places of its header rows, and () for all else. `columns` are
+    the places of rows whose header stands in the block's metadata alone.
+    """
+
+    block: ContextBlock
+    lines: tuple[str, ...]
+    headers: tuple[tuple[int, ...], ...]
+    columns: range
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    start: int
+    end: int
+    text: str
+    cells: tuple[str, ...]
+
+
+def pieces_of(blocks: Sequence[ContextBlock]) -> list[Pieces]:
+    """Each block that holds something to quote, cut up; the best-scored block first."""
+    cut = [(block, _cut(block)) for block in blocks]
+    seen = Counter((block.document_id, unnumbered(one.text)) for block, pieces in cut for one in pieces)
+    found = []
+    for block, pieces in cut:
+        running = {
+            number
+            for number, one in enumerate(pieces)
+            if seen[block.document_id, unnumbered(one.text)] > 1 and not one.text.endswith(SENTENCE_ENDS)
+        }
+        made = _assemble(block, pieces, running)
+        if made.candidates:
+            found.append(made)
+    return sorted(found, key=lambda made: -made.block.score)
+
+
+def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]:
+    """Each table row as it is shown, and the spans of the block's text that say so: the row, then its header.
+
+    Rows whose columns are named in the block's metadata have no header in the text.
+    """
+    pieces = _cut(block)
+    layout = _tables(block, pieces)
+    for number, piece in enumerate(pieces):
+        if piece.cells and number not in layout.heads:
+            places = (number, *layout.headers[number])
+            yield layout.shown[number], tuple((pieces[place].start, pieces[place].end) for place in places)
+
+
+def _cut(block: ContextBlock) -> list[_Piece]:
+    spans = [(start, end, block.text[start:end]) for start, end in sentence_spans(block.text)]
+    return [_Piece(start, end, text, cells_of(text)) for start, end, text in spans if not is_rule(text)]
+
+
+def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) -> Pieces:
+    names = {plain(part) for part in (block.title, *block.section)}
+    layout = _tables(block, pieces)
+    candidates: list[Candidate] = []
+    lead = ""
+    for number, piece in enumerate(pieces):
+        if number in running or number in layout.heads:
+            continue
+        if plain(piece.text) in names or _is_heading(block, pieces, number):
+            lead = layout.shown[number]
+            continue
+        start, end = block.start + piece.start, block.start + piece.end
+        row = bool(piece.cells)
+        candidates.append(Candidate(block, start, end, piece.text, layout.shown[number], lead, number, row))
+    lines = tuple(" ".join(piece.text.split()) for piece in pieces)
+    return Pieces(block, lines, tuple(layout.headers), layout.columns, tuple(candidates))
+
+
+@dataclass(slots=True)
+class _Layout:
+    """How each piece is shown, and where the tables' header rows are."""
+
+    shown: list[str]
+    headers: list[tuple[int, ...]]
+    columns: range
+    heads: set[int]
+
+
+def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
+    layout = _Layout([" ".join(one.text.split()) for one in pieces], [()] * len(pieces), range(0), set())
+    columns = tuple(dict(block.metadata).get("columns", "").split(" | "))
+    number = 0
+    while number < len(pieces):
+        last = number
+        while last < len(pieces) and pieces[last].cells:
+            last += 1
+        above, names = header_rows([piece.cells for piece in pieces[number:last]])
+        if number == 0 and last and len(columns) > 1:
+            above, names, layout.columns = 0, columns, range(last)
+        heads = tuple(range(number, number + above))
+        for place in range(number + above, last):
+            layout.shown[place] = in_words(pieces[place].cells, names)
+            layout.headers[place] = heads
+        layout.heads.update(heads)
+        number = last + 1
+    return layout
+
+
+def _is_heading(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
+    """Whether a short line without a sentence's end stands alone above a sentence or a table."""
+    piece = pieces[number]
+    if piece.cells or number + 1 == len(pieces) or "\n" in piece.text:
+        return False
+    bare = piece.text.lstrip("0123456789.#§ ")
+    if bare.endswith(NO_HEADING_ENDS) or len(bare.split()) > HEADING_WORDS or any(map(str.isdigit, bare)):
+        return False
+    below = pieces[number + 1]
+    alone = "\n\n" in block.text[piece.end : below.start]
+    return alone and bool(below.cells or below.text.endswith(SENTENCE_ENDS))
+
+
+def unnumbered(text: str) -> str:
+    """The text on one line without numbers at its ends; as it is where no words would be left."""
+    line = plain(text)
+    bare = line.strip("0123456789 .|/-")
+    return bare if len(bare) >= RUNNING_LINE else line
+
+
+def plain(text: str) -> str:
+    """The text on one line, case folded."""
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,79 @@
+"""Rows of tables as people read them: each cell behind the name of its column. Pure.
+
+A row is a line with tabs, as ingest writes tables, or with pipes, as plain text draws them. Which row names
+the columns is not stored with the text: it is told from the rows.
+"""
+
+import re
+from collections.abc import Sequence
+
+AS_WIDE = 0.8
+"""Share of the rows of a table that must be as wide as its header for its columns to be named."""
+
+_PIPES = re.compile(r"\|.*\|")
+_RULE = re.compile(r"[\s|:+=_-]+")
+_YEAR = re.compile(r"(?:1[89]|20)\d\d")
+_LABELS = frozenset(("source", "sources", "reference", "references", "citation", "citations"))
+"""Names of columns that a reply must not begin a line with: there they announce its sources."""
+
+
+def cells_of(line: str) -> tuple[str, ...]:
+    """The cells of a row, each on one line; none where the line is no row."""
+    line = line.strip("\n\r ")
+    if "\t" in line.strip():
+        parts = line.split("\t")
+    elif _PIPES.fullmatch(line):
+        parts = line[1:-1].split("|")
+    else:
+        return ()
+    cells = tuple(" ".join(part.split()) for part in parts)
+    return cells if sum(map(bool, cells)) > 1 else ()
+
+
+def is_rule(line: str) -> bool:
+    """Whether a line only draws: `|---|---|`."""
+    return "|" in line and _RULE.fullmatch(line) is not None
+
+
+def header_rows(rows: Sequence[Sequence[str]]) -> tuple[int, tuple[str, ...]]:
+    """How many of the first rows of a table head it, and the names of its columns; (0, ()) where none do.
+
+    Rows that begin with an empty cell head the ones below them. A first row without numbers (years aside) is
+    a header where numbers follow; of two columns only where every other row has a number in the second, as
+    such tables are often a list of names with their values. Columns have no names where rows differ in width:
+    a page does not always show where its columns part.
+    """
+    if len(rows) < 2:
+        return 0, ()
+    above = next((number for number, row in enumerate(rows) if row[0]), len(rows))
+    if not 0 < above < len(rows):
+        above = 1 if heads(rows[0], rows[1:]) else 0
+    names = max(reversed(rows[:above]), key=lambda row: sum(map(bool, row)), default=())
+    as_wide = sum(len(row) == len(names) for row in rows[above:])
+    return above, tuple(names) if as_wide >= AS_WIDE * (len(rows) - above) else ()
+
+
+def heads(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row of a table names its columns."""
+    if any(map(is_value, first)):
+        return False
+    return len(first) > 2 or all(any(map(is_value, row[1:])) for row in rows)
+
+
+def is_value(cell: str) -> bool:
+    """Whether a cell holds a number that is no year."""
+    return any(char.isdigit() for char in _YEAR.sub("", cell))
+
+
+def in_words(row: Sequence[str], names: Sequence[str]) -> str:
+    """`Region: London; Meals per day: £46`; of two cells `Meals per day: £46`; else the cells alone."""
+    if len(row) == 2 and all(row):
+        return f"{row[0].rstrip(':')}: {row[1]}" if row[0].casefold() not in _LABELS else " ".join(row)
+    if not names or len(row) > len(names):
+        return " ".join(filter(None, row))
+    named = [
+        f"{name}: {cell}" if name and (place or name.casefold() not in _LABELS) else cell
+        for place, (name, cell) in enumerate(zip(names, row, strict=False))
+        if cell
+    ]
+    return "; ".join(named)

@@ -1,0 +1,81 @@
+"""Two versions of one document: which of them a question is about. Pure.
+
+Documents of one folder are versions of each other where their titles differ in a year or in the number
+behind "version" alone. A question that names a version's year or number is about that version, one that
+speaks of the past about an older one, any other about the newest.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ragqa.types import ContextBlock
+
+Age = tuple[str, ...]
+
+_VERSION = re.compile(
+    r"\b(?:versions?|v|rev(?:ision)?|edition|release|issue)\.? ?(\d+(?:\.\d+)*)\b", re.IGNORECASE
+)
+_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+_WORD = re.compile(r"[^\W_]+")
+_BEFORE = re.compile(r"\b(?:before|until|prior to|up to) (?:the year )?((?:19|20)\d\d)\b", re.IGNORECASE)
+_PAST = re.compile(
+    r"\b(?:used to|previous(?:ly)?|former(?:ly)?|earlier|superseded|in the past|back then|at that time"
+    r"|(?:old|older|last) (?:version|policy|rules?|price|list))\b",
+    re.IGNORECASE,
+)
+_COMPARES = re.compile(
+    r"\b(?:chang\w+|differ\w*|compar\w+|versions|both|than|increase\w*|decrease\w*|rise|rose|fell"
+    r"|(?:go|goes|went|gone) (?:up|down))\b",
+    re.IGNORECASE,
+)
+
+
+def outdated(question: str, blocks: Sequence[ContextBlock]) -> frozenset[str]:
+    """The ids of documents of which the blocks hold another version that the question is about."""
+    families: dict[str, dict[str, ContextBlock]] = defaultdict(dict)
+    for block in blocks:
+        families[family_of(block)].setdefault(block.document_id, block)
+    passed_over: set[str] = set()
+    for name, family in families.items():
+        if name and len(family) > 1 and all(map(age_of, family.values())):
+            meant = about(question, list(family.values()))
+            passed_over |= {document for document, one in family.items() if one not in meant}
+    return frozenset(passed_over)
+
+
+def family_of(block: ContextBlock) -> str:
+    """What versions share: the folder, and the title without year or version; empty where it has none."""
+    folder, _, name = block.source.rpartition("/")
+    title = (block.title if block.title != block.source else "") or name.rpartition(".")[0] or name
+    bare = _YEAR.sub(" ", _VERSION.sub(" ", title))
+    marked = bare != title or _YEAR.search(name) is not None
+    return " ".join([folder, *_WORD.findall(bare.casefold())]) if marked else ""
+
+
+def age_of(block: ContextBlock) -> Age:
+    """What orders versions: the date, else the year in the name or title, then the version's number."""
+    date = dict(block.metadata).get("date", "")
+    named = max(_YEAR.findall(f"{block.source} {block.title}"), default="")
+    number = _VERSION.search(block.title)
+    parts = number[1].split(".") if number else []
+    when = date if _YEAR.match(date) else named
+    return (when, *(part.zfill(6) for part in parts)) if when or parts else ()
+
+
+def about(question: str, family: Sequence[ContextBlock]) -> list[ContextBlock]:
+    """The versions that the question is about, at least one; all of them where it compares."""
+    ordered = sorted(family, key=age_of)
+    limit = _BEFORE.search(question)
+    if limit:
+        return [one for one in ordered if age_of(one)[0] < limit[1]] or ordered[:1]
+    years, numbers = set(_YEAR.findall(question)), set(_VERSION.findall(question))
+    named = [one for one in ordered if years & years_of(one) or numbers & set(_VERSION.findall(one.title))]
+    if named or years or _COMPARES.search(question):
+        return named or ordered
+    return ordered[:-1] if _PAST.search(question) else ordered[-1:]
+
+
+def years_of(block: ContextBlock) -> frozenset[str]:
+    """The years that a version goes by."""
+    return frozenset(_YEAR.findall(f"{age_of(block)[0]} {block.source} {block.title}"))

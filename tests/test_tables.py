@@ -1,0 +1,128 @@
+"""Rows of tables: told from prose, headed by the right row, and read out with the names of their columns."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragqa.candidates import Candidate, pieces_of, rows_in_words
+from ragqa.citations import check, parse_reply
+from ragqa.llm.extractive import reply
+from ragqa.tables import cells_of, header_rows, in_words, is_rule
+from ragqa.types import ContextBlock, Prompt
+
+LIMITS = "Region\tHotel per night\tMeals per day\nLondon\t£185\t£46\nCape Verde\t€95\t€41"
+
+
+def block(text: str, columns: str = "") -> ContextBlock:
+    metadata = (("source", "a.md"), *([("columns", columns)] if columns else []))
+    return ContextBlock(
+        "k", "a.md", "d", "s", "Expenses", (), None, None, 50, 50 + len(text), text, metadata, 1.0
+    )
+
+
+def shown(text: str, columns: str = "") -> list[str]:
+    return [one.shown for one in candidates(text, columns)]
+
+
+def candidates(text: str, columns: str = "") -> tuple[Candidate, ...]:
+    return tuple(one for pieces in pieces_of([block(text, columns)]) for one in pieces.candidates)
+
+
+@pytest.mark.parametrize(
+    ("line", "cells"),
+    [
+        ("London\t£185\t£46", ("London", "£185", "£46")),
+        ("| Fixed  price | 44.1 |", ("Fixed price", "44.1")),
+        ("\t\t2019", ()),
+        ("\tindented text", ()),
+        ("Hotels are paid.", ()),
+        ("a | b", ()),
+    ],
+)
+def test_what_is_a_row(line: str, cells: tuple[str, ...]) -> None:
+    assert cells_of(line) == cells
+
+
+def test_lines_that_only_draw_are_no_rows() -> None:
+    assert is_rule("|---|:--:|")
+    assert not is_rule("| a | b |")
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([("Region", "Hotel", "Meals"), ("London", "£185", "£46")], (1, ("Region", "Hotel", "Meals"))),
+        ([("Figure", "2023", "2024"), ("Sales", "41", "53")], (1, ("Figure", "2023", "2024"))),
+        ([("Sales", "41", "53"), ("Costs", "40", "50")], (0, ())),
+        ([("Owner", "Priya Nair"), ("Risk", "storm")], (0, ())),
+        ([("Code", "Torque"), ("M6", "5 Nm"), ("M8", "12 Nm")], (1, ("Code", "Torque"))),
+        ([("", "Years", ""), ("", "2019", "2018"), ("Sales", "9", "8")], (2, ("", "2019", "2018"))),
+        # The page did not show where the columns part: they stay without names.
+        ([("Code Name", "Range", "Level"), ("B01 lamp", "on"), ("B02 pump", "off")], (1, ())),
+        ([("alone", "2")], (0, ())),
+        ([], (0, ())),
+    ],
+)
+def test_which_rows_head_a_table(rows: list[tuple[str, ...]], found: tuple[int, tuple[str, ...]]) -> None:
+    assert header_rows(rows) == found
+
+
+def test_a_row_is_shown_with_the_names_of_its_columns_and_quoted_as_it_stands() -> None:
+    london, cape = candidates(LIMITS)
+    assert london.shown == "Region: London; Hotel per night: £185; Meals per day: £46"
+    assert london.text == "London\t£185\t£46"
+    assert LIMITS[cape.start - 50 : cape.end - 50] == "Cape Verde\t€95\t€41"
+
+
+def test_column_names_from_the_metadata_count_for_rows_cut_off_from_their_header() -> None:
+    rows = LIMITS.split("\n", 1)[1]
+    assert shown(rows, "Region | Hotel per night | Meals per day")[1].startswith("Region: Cape Verde; Hotel")
+
+
+def test_two_cells_are_a_name_and_its_value() -> None:
+    assert shown("Discount\t4 % from four buoys\nPayment\t30 days net")[1] == "Payment: 30 days net"
+
+
+def test_no_row_begins_like_a_list_of_sources() -> None:
+    assert in_words(("Source", "coal"), ()) == "Source coal"
+    assert in_words(("coal", "5", "6"), ("Source", "Mass", "Price")) == "coal; Mass: 5; Price: 6"
+
+
+def test_empty_cells_are_left_out() -> None:
+    assert in_words(("London", "", "£46"), ("Region", "Hotel", "Meals")) == "Region: London; Meals: £46"
+
+
+def test_a_row_in_words_comes_with_the_spans_that_say_so() -> None:
+    text = f"Daily limits\n\n{LIMITS}"
+    found = dict(rows_in_words(block(text)))
+    spans = found["Region: London; Hotel per night: £185; Meals per day: £46"]
+    assert [text[start:end] for start, end in spans] == [
+        "London\t£185\t£46",
+        "Region\tHotel per night\tMeals per day",
+    ]
+
+
+def test_a_row_in_words_is_supported_by_the_row_first_and_then_by_its_header() -> None:
+    made = block(f"Daily limits\n\n{LIMITS}")
+    prompt = Prompt("What may a night in London cost?", "", (), (made,), (), 16_384)
+    london = pieces_of([made])[0].candidates[0]
+    sentences, citations = check(parse_reply(reply([london], [made]), prompt), prompt)
+    assert [(one.text, one.verdict, one.citations) for one in sentences] == [
+        (london.shown, "supported", (1, 2))
+    ]
+    assert [one.quote for one in citations] == ["London\t£185\t£46", "Region\tHotel per night\tMeals per day"]
+
+
+def test_a_row_with_a_cell_of_another_row_is_not_taken_for_one() -> None:
+    made = block(LIMITS)
+    prompt = Prompt("What may a night in London cost?", "", (), (made,), (), 16_384)
+    mixed = "Region: London; Hotel per night: €95; Meals per day: £46"
+    sentences, _ = check(parse_reply(f"{mixed}\nSource:\nsource: a.md", prompt), prompt)
+    assert [one.verdict for one in sentences] != ["supported"]
+
+
+@given(st.lists(st.lists(st.text(max_size=8), min_size=1, max_size=5), max_size=6))
+def test_any_rows_are_shown_without_loss_of_a_cell(rows: list[list[str]]) -> None:
+    for one in candidates("\n".join("\t".join(row) for row in rows)):
+        assert all(cell in one.shown for cell in cells_of(one.text))
+        assert "\n" not in one.shown
