@@ -33,7 +33,9 @@ def make_gate(folder: Path) -> tuple[Path, Path]:
     report = ingest_paths([folder / "documents"], folder / ".ragqa", IngestOptions(workers=0))
     assert not report.failed
     lines = (SAMPLE / "questions.jsonl").read_text(encoding="utf-8").splitlines()
-    chosen = [line for line in lines if is_asked(json.loads(line))][:QUESTIONS]
+    asked = [line for line in lines if is_asked(json.loads(line))]
+    # From all over the file, in which the unanswerable ones stand last.
+    chosen = [asked[number * len(asked) // QUESTIONS] for number in range(QUESTIONS)]
     questions = folder / "questions.jsonl"
     questions.write_text("\n".join(chosen), encoding="utf-8")
     return folder / ".ragqa", questions
