@@ -190,7 +190,6 @@ def read_cases(cases: Sequence[Case], limits: dict[str, int], reader) -> None:
     asked = {role: dict.fromkeys(one.question_id for one in cases if one.role == role) for role in ROLES}
     drawn = {(role, one) for role, names in asked.items() for one in list(names)[: limits[role]]}
     for case in cases:
-        case.readings = None
         if (case.role, case.question_id) in drawn and len(case.gold):
             ranked = rank(case.question, case.blocks, pieces_of(case.blocks), case.rows, plain.ranking)
             passages = passages_of(ranked.candidates, ranked.pieces)

@@ -1,7 +1,7 @@
 """Fit and measure the models of sentence selection (`ragqa/assets/selection.json`).
 
     python benchmarks/selection_fit.py plain --work DIR     without a reader: on `fit` and `apart`
-    python benchmarks/selection_fit.py read --work DIR      with one: on `apart` and the tune split
+    python benchmarks/selection_fit.py read --work DIR      with one: on `apart`
     python benchmarks/selection_fit.py report --work DIR    figures on `report`
 
 `benchmarks/selection.py` makes what is fitted on and says what the roles are. The models with a reader have
@@ -42,6 +42,8 @@ LICENCES = {
 WEIGHTS = {"qed": 2.0, "clapnq": 2.0, "squad2": 1.0, "covidqa": 1.0, "sample": 2.0}
 """What a set counts for, whatever its size."""
 DEPTH = 3
+OVER_REFUSAL = 0.15
+"""Share of answerable questions that may be refused: what the marks of docs/quality.md allow."""
 
 
 class Scored:
@@ -91,11 +93,21 @@ class Read:
     def scored(self, ranking: Linear) -> Scored:
         scores = ranking(self.rows) - self.falls
         order = np.argsort(-scores, kind="stable")
-        self.seen = read_confidence(self.odds, self.readings, self.rows[order[0]], agree=order[0] == 0)
+        self.seen = read_confidence(self.odds, self.readings, self.rows[order[0]])
         return Scored(self.case, self.rows[order], scores[order], self.gold[order])
 
 
-def fit_ranking(found: Sequence[tuple[Case, np.ndarray, np.ndarray]], penalty: float) -> Linear:
+def balance(keys: list[tuple[str, bool]]) -> np.ndarray:
+    """Weights by which a set counts what WEIGHTS says, and answers as much as none."""
+    count = {key: keys.count(key) for key in set(keys)}
+    return np.array([WEIGHTS[key[0]] / count[key] for key in keys])
+
+
+Balance = Callable[[list[tuple[str, bool]]], np.ndarray]
+"""Weights of cases by their set and whether they have an answer."""
+
+
+def fit_ranking(found, penalty: float, balance: Balance = balance) -> Linear:
     """A linear model that gives gold sentences the largest share of a softmax over a question's sentences."""
     found = [(case, rows, gold) for case, rows, gold in found if case.answerable and gold.any()]
     rows = np.concatenate([rows for _, rows, _ in found])
@@ -117,7 +129,9 @@ def fit_ranking(found: Sequence[tuple[Case, np.ndarray, np.ndarray]], penalty: f
     return Linear(mean, deviation, vector.detach().numpy(), 0.0)
 
 
-def fit_confidence(rows: np.ndarray, cases: Sequence[Case], penalty: float) -> Linear:
+def fit_confidence(
+    rows: np.ndarray, cases: Sequence[Case], penalty: float, balance: Balance = balance
+) -> Linear:
     """A logistic regression of whether an answer is there; sets and both answers count alike."""
     mean, deviation = rows.mean(0), np.maximum(rows.std(0), 0.01)
     inputs = torch.tensor((rows - mean) / deviation)
@@ -148,29 +162,16 @@ def minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor]) -
     optimiser.step(step)
 
 
-def balance(keys: list[tuple[str, bool]]) -> np.ndarray:
-    """Weights by which a set counts what WEIGHTS says, and answers as much as none."""
-    count = {key: keys.count(key) for key in set(keys)}
-    return np.array([WEIGHTS[key[0]] / count[key] for key in keys])
-
-
-def best_threshold(cases: Sequence[Case], sure: np.ndarray) -> float:
-    """Where refusal recall exceeds over-refusal most, all sets weighed as in the fit; over-refusal counts
-    half as much again: what is refused wrongly is lost, what is answered wrongly shows its source.
-    """
-    weight = balance([(case.set_name, case.answerable) for case in cases])
+def best_threshold(cases: Sequence[Case], sure: np.ndarray, balance: Balance = balance) -> float:
+    """The highest confidence that refuses at most OVER_REFUSAL of the answerable questions."""
     there = np.array([case.answerable for case in cases])
-
-    def gain(threshold: float) -> float:
-        refused = sure < threshold
-        caught = (weight * refused)[~there].sum() / weight[~there].sum()
-        lost = (weight * refused)[there].sum() / weight[there].sum()
-        return float(caught - 1.5 * lost)
-
-    return float(max(np.round(np.arange(0.1, 0.71, 0.01), 2), key=lambda one: (round(gain(one), 4), -one)))
+    weight = balance([(case.set_name, case.answerable) for case in cases])[there]
+    order = np.argsort(sure[there])
+    refused = np.cumsum(weight[order]) / weight.sum()
+    return float(np.floor(100 * sure[there][order][np.searchsorted(refused, OVER_REFUSAL)]) / 100)
 
 
-def best_margin(found: Sequence[Scored]) -> float:
+def best_margin(found: Sequence[Scored], balance: Balance = balance) -> float:
     """How far below the best a sentence may score to be quoted too: where precision and recall balance.
 
     Of margins all but equal to the best, the largest: a missing quote costs more than one too many.
@@ -232,17 +233,23 @@ PARTS = {"sample": "tune split"}
 
 
 def fit_read(cases: Sequence[Case], plain: dict) -> dict:
-    chosen = [
-        c for c in cases if c.readings and (c.role == "apart" or (c.set_name == "sample" and c.role == "fit"))
-    ]
+    """Each question counts alike: of some sets very few are apart."""
+    chosen = [case for case in cases if case.readings and case.role == "apart"]
     found = [Read(case, *models(plain, PLAIN)) for case in chosen]
-    ranking = fit_ranking([(one.case, one.rows, one.gold) for one in found], 1e-3)
+    ranking = fit_ranking([(one.case, one.rows, one.gold) for one in found], 1e-3, alike)
     scored = [one.scored(ranking) for one in found]
     rows = np.stack([one.seen for one in found])
-    confidence = fit_confidence(rows, chosen, 1e-3)
-    threshold = best_threshold(chosen, sigmoid(confidence(rows)))
-    data = [f"{name}, {PARTS.get(name, 'even titles the reader never saw')}" for name in LICENCES]
-    return entry(ranking, confidence, READ, best_margin(scored), threshold, data)
+    confidence = fit_confidence(rows, chosen, 1e-3, alike)
+    threshold = best_threshold(chosen, sigmoid(confidence(rows)), alike)
+    names = dict.fromkeys(case.set_name for case in chosen)
+    data = [f"{name}, even titles the reader never saw ({LICENCES[name]})" for name in names]
+    return entry(ranking, confidence, READ, best_margin(scored, alike), threshold, data)
+
+
+def alike(keys: list[tuple[str, bool]]) -> np.ndarray:
+    """Weights by which a question counts alike, and answers as much as none."""
+    count = {there: [one for _, one in keys].count(there) for _, there in keys}
+    return np.array([1 / count[there] for _, there in keys])
 
 
 def judged(cases: Sequence[Case], asset: dict, with_reader: bool) -> list[tuple[Scored, float]]:

@@ -172,7 +172,7 @@ def read(
     scores = ranking(rows) - np.asarray(falls)
     order = np.argsort(-scores, kind="stable")
     best = tuple(replace(ranked.candidates[places[row]], score=float(scores[row])) for row in order)
-    seen = read_confidence(odds, readings, rows[order[0]], agree=bool(order[0] == 0))
+    seen = read_confidence(odds, readings, rows[order[0]])
     return best, seen
 
 

@@ -21,8 +21,8 @@ WINDOW_TOKENS = 165
 LIMIT = 12.0
 """Log-odds are cut at this: beyond it a model is sure, and how sure says nothing."""
 
-READ_FEATURES = ("base", "sentence", "answerable")
-READ_CONFIDENCE = ("base", "answerable_most", "sentence_best", "agree")
+READ_FEATURES = ("base", "sentence")
+READ_CONFIDENCE = ("base", "answerable_most", "sentence_best")
 
 
 class Reading(Protocol):
@@ -88,24 +88,23 @@ def read_features(
     ranked: Sequence[Candidate], passages: Sequence[Passage], readings: Sequence[Reading]
 ) -> tuple[list[int], Numbers]:
     """Which of the ranked candidates were read, and a row for each, shape (n, len(READ_FEATURES))."""
-    found: dict[tuple[str, int], tuple[float, float]] = {}
+    found: dict[tuple[str, int], float] = {}
     for passage, reading in zip(passages, readings, strict=True):
         for place, odds in zip(passage.places, reading.sentences, strict=True):
             key = passage.key, place
-            found[key] = max(found.get(key, (-LIMIT, -LIMIT)), (cut(odds), cut(reading.answerable)))
+            found[key] = max(found.get(key, -LIMIT), cut(odds))
     read = [number for number, one in enumerate(ranked) if (one.block.key, one.place) in found]
-    rows = [(ranked[n].score, *found[ranked[n].block.key, ranked[n].place]) for n in read]
+    rows = [(ranked[n].score, found[ranked[n].block.key, ranked[n].place]) for n in read]
     return read, np.asarray(rows, dtype=np.float64).reshape(-1, len(READ_FEATURES))
 
 
-def read_confidence(base: float, readings: Sequence[Reading], best: Sequence[float], agree: bool) -> Numbers:
+def read_confidence(base: float, readings: Sequence[Reading], best: Sequence[float]) -> Numbers:
     """What says whether the best candidate answers, shape (len(READ_CONFIDENCE),).
 
-    `base` is the log-odds without a reader, `best` the best candidate's row of `read_features`, and `agree`
-    says whether it is also the best without a reader.
+    `base` is the log-odds without a reader, `best` the best candidate's row of `read_features`.
     """
     most = max(cut(reading.answerable) for reading in readings)
-    return np.asarray([base, most, best[1], float(agree)], dtype=np.float64)
+    return np.asarray([base, most, best[1]], dtype=np.float64)
 
 
 def cut(odds: float) -> float:

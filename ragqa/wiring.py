@@ -30,8 +30,9 @@ class EngineChoice:
 
 def _extractive(_choice: EngineChoice, embedder: Embedder) -> Engine:
     from ragqa.llm.extractive import ExtractiveEngine
+    from ragqa.reader import Reader
 
-    return ExtractiveEngine(embedder)
+    return ExtractiveEngine(embedder, Reader.load())
 
 
 def _gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
