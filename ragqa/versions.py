@@ -57,7 +57,7 @@ def age_of(block: ContextBlock) -> Age:
     """What orders versions: the date, else the year in the name or title, then the version's number."""
     date = dict(block.metadata).get("date", "")
     named = max(_YEAR.findall(f"{block.source} {block.title}"), default="")
-    number = _VERSION.search(block.title)
+    number = _VERSION.search(name_of(block))
     parts = number[1].split(".") if number else []
     when = date if _YEAR.match(date) else named
     return (when, *(part.zfill(6) for part in parts)) if when or parts else ()
@@ -70,10 +70,15 @@ def about(question: str, family: Sequence[ContextBlock]) -> list[ContextBlock]:
     if limit:
         return [one for one in ordered if age_of(one)[0] < limit[1]] or ordered[:1]
     years, numbers = set(_YEAR.findall(question)), set(_VERSION.findall(question))
-    named = [one for one in ordered if years & years_of(one) or numbers & set(_VERSION.findall(one.title))]
+    named = [one for one in ordered if years & years_of(one) or numbers & set(_VERSION.findall(name_of(one)))]
     if named or years or _COMPARES.search(question):
         return named or ordered
     return ordered[:-1] if _PAST.search(question) else ordered[-1:]
+
+
+def name_of(block: ContextBlock) -> str:
+    """The title with the first heading, which is often the title with the version behind it."""
+    return " ".join((block.title, *block.section[:1]))
 
 
 def years_of(block: ContextBlock) -> frozenset[str]:

@@ -1,5 +1,7 @@
 """Two versions of a document: a question is about the newest, unless it says otherwise."""
 
+from dataclasses import replace
+
 import pytest
 
 from ragqa.types import ContextBlock
@@ -54,3 +56,13 @@ def test_minutes_of_different_days_and_numbered_products_are_no_versions() -> No
     assert len({family_of(one) for one in days}) == 2
     models = [block(f"manuals/s{n}.md", f"Selkie S{n} manual") for n in (1, 3)]
     assert {family_of(one) for one in models} == {""}
+
+
+def test_the_version_may_stand_in_the_first_heading() -> None:
+    texts = {"2023": "Leave policy, version 3", "2025": "Leave policy, version 4"}
+    policies = [
+        replace(block(f"leave-{year}.md", "Leave policy", f"{year}-01-01"), section=(heading, "Annual leave"))
+        for year, heading in texts.items()
+    ]
+    assert outdated("What did version 3 of the policy say?", policies) == {"leave-2025.md"}
+    assert outdated("What does the policy say?", policies) == {"leave-2023.md"}
