@@ -4,6 +4,7 @@ Headings, page headers and the header rows of tables are no candidates: they nam
 nothing. They go with the candidates below them.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ragqa.types import ContextBlock
 NO_HEADING_ENDS = (*SENTENCE_ENDS, ":", ";", ",")
 RUNNING_LINE = 12
 """Fewest characters of a line that is recognised when it comes again; rows of a table are often shorter."""
+_BULLET = re.compile(r"^[-*+•‣◦▪▸●○■□·–—] +(?=[^\W\d])")
 HEADING_WORDS = 8
 """Most words of a line that is taken for a heading of the text below it."""
 
@@ -24,8 +26,8 @@ HEADING_WORDS = 8
 class Candidate:
     """A sentence or row of a block; `start` and `end` are offsets into the document, `text` what is there.
 
-    `shown` is the text on one line, of a row with the names of its columns. `lead` is the heading nearest
-    above it in the block, and `place` its number among the block's pieces.
+    `shown` is the text on one line without its bullet, of a row with the names of its columns. `lead` is the
+    heading nearest above it in the block, and `place` its number among the block's pieces.
     """
 
     block: ContextBlock
@@ -126,7 +128,9 @@ class _Layout:
 
 
 def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
-    layout = _Layout([" ".join(one.text.split()) for one in pieces], [()] * len(pieces), range(0), set())
+    layout = _Layout(
+        [_BULLET.sub("", " ".join(one.text.split())) for one in pieces], [()] * len(pieces), range(0), set()
+    )
     columns = tuple(dict(block.metadata).get("columns", "").split(" | "))
     number = 0
     while number < len(pieces):

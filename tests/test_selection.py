@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.chunk import count_tokens
 from ragqa.candidates import pieces_of
+from ragqa.citations import check, parse_reply
 from ragqa.features import (
     CONFIDENCE_FEATURES,
     FEATURES,
@@ -25,7 +26,7 @@ from ragqa.kinds import kind_of
 from ragqa.llm.extractive import reply
 from ragqa.reader import Reading, Window
 from ragqa.selection import EMBEDDED_SENTENCES, judge, load_models, select, similarities
-from ragqa.types import ContextBlock
+from ragqa.types import ContextBlock, Prompt
 from ragqa.windows import MAX_WINDOWS, READ_CONFIDENCE, READ_FEATURES, WINDOW_TOKENS, passages_of
 
 TEXT = (
@@ -198,6 +199,20 @@ def test_headings_inside_a_block_lead_what_follows_and_answer_nothing() -> None:
         ("Sea days", "Nights aboard earn a day."),
         ("2.1 Sick pay", "Six weeks are paid."),
     ]
+
+
+def test_a_list_item_is_shown_without_its_bullet_and_still_supported_by_its_own_words() -> None:
+    made = replace(
+        block("a", "* Controllers of revision B cannot run it.\n* The rest can.", 1.0),
+        metadata=(("source", "a.md"),),
+    )
+    prompt = Prompt("Which controllers cannot run it?", "", (), (made,), (), 16_384)
+    first = pieces_of([made])[0].candidates[0]
+    sentences, citations = check(parse_reply(reply([first], [made]), prompt), prompt)
+    assert [(one.text, one.verdict) for one in sentences] == [
+        ("Controllers of revision B cannot run it.", "supported")
+    ]
+    assert citations[0].quote == first.text == "* Controllers of revision B cannot run it."
 
 
 def test_lists_of_short_lines_are_no_headings() -> None:
