@@ -55,7 +55,8 @@ def _read_txt(_path: Path, text: str) -> Iterator[Question]:
 
 
 def _read_csv(path: Path, text: str) -> Iterator[Question]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
+    # Strict: a quotation mark that is never closed would make one question of the rest of the file.
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         missing = {"id", "question"} - set(rows.fieldnames or ())
         if missing:

@@ -68,7 +68,8 @@ def test_every_kind_of_file_gives_ids_and_questions(tmp_path: Path, name: str, t
         ("q.jsonl", b'{"id": 1, "question": "a"}\n{"id": "1", "question": "b"}', "comes twice"),
         ("q.jsonl", b"[1, 2]", "line 1"),
         ("q.jsonl", b"[" * 200_000, "line 1: not JSON"),
-        ("q.csv", b"id,question\n1," + b"x" * 200_000, "line 2: not CSV"),
+        ("q.csv", b'id,question\n1,"a\n2,b\n', "line 2: not CSV"),
+        ("q.csv", b'id,question\n1,a\n2,"b" or c\n', "line 3: not CSV"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, name: str, data: bytes, named: str) -> None:
