@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,8 @@ from zlib import crc32
 
 from ingest.embed import Embedder, load_embedder
 from ingest.index import open_index
-from ingest.pipeline import IngestOptions, Tools, ingest_paths
+from ingest.pipeline import IngestOptions, Progress, Tools, ingest_paths
+from ingest.pipeline.values import silent
 from ragqa.answering import Answerer
 from ragqa.cache import cache_folder
 from ragqa.errors import QuestionFileError
@@ -21,13 +22,6 @@ from ragqa.evaluation.report import EvalReport, report_of
 from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder, gold_documents
 from ragqa.settings import AnswerSettings, RetrievalSettings
 from ragqa.wiring import EngineChoice, build_engine, index_path
-
-Tick = Callable[[str, int, int | None], None]
-"""Told the stage, how much of it is done, and how much there is where that is known."""
-
-
-def silent(_stage: str, _done: int, _total: int | None) -> None:
-    """Progress for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ def build_index(
     folder: Path,
     workers: int = 1,
     tools: Tools | None = None,
-    tick: Tick = silent,
+    tick: Progress = silent,
 ) -> tuple[Path, Mapping[str, str]]:
     """The index of a set's documents under `folder`, and the set's id by source. Made once, then kept.
 
@@ -115,7 +109,7 @@ def known_or_refused(
     return unknown
 
 
-def measure_set(named: str, explicit: Path | None, options: EvalOptions, tick: Tick) -> EvalReport:
+def measure_set(named: str, explicit: Path | None, options: EvalOptions, tick: Progress) -> EvalReport:
     """The figures of a set by folder, by name under RAGQA_EVAL_DATA, or of a question file on an index.
 
     A set's documents are ingested once, into the cache. Raises QuestionFileError where there is no such set.
