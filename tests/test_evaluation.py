@@ -10,6 +10,7 @@ from ingest.embed import load_embedder
 from ingest.index import open_index
 from ragqa.errors import QuestionFileError
 from ragqa.evaluation.bootstrap import Estimate
+from ragqa.evaluation.given import GivenRetriever
 from ragqa.evaluation.outcome import Asked, Outcome, values_of
 from ragqa.evaluation.page import html_page
 from ragqa.evaluation.question_set import Question, read_questions, read_set
@@ -384,3 +385,26 @@ def test_asking_for_what_cannot_be_measured_says_what_to_do(
     done = ragqa("eval", empty, "--index", index_path, cwd=tmp_path)
     assert done.returncode == 1
     assert "no question is left to ask" in done.stderr
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_given_blocks_are_the_questions_own_and_others_that_hold_no_answer(
+    folder: Path, tmp_path: Path, count: int
+) -> None:
+    embedder = HashEmbedder()
+    question_set = read_set(folder)
+    index, places = build_index(question_set, tmp_path / "work", tools=light_tools(embedder))
+    with open_index(index) as opened:
+        retriever = GivenRetriever(opened, embedder, RetrievalSettings())
+        retriever.places, retriever.count = places, count
+        for question in question_set.questions[:3]:
+            retriever.turn_to(question)
+            blocks = retriever.retrieve(question.text).blocks
+            assert [places[block.source] for block in blocks].count(question.gold[0]) == 1
+            assert len(blocks) == count
+            assert retriever.retrieve(question.text).blocks == blocks
+            retriever.turn_to(question, frozenset(question.gold))
+            blind = retriever.retrieve(question.text).blocks
+            assert blind
+            assert question.gold[0] not in {places[block.source] for block in blind}
+            assert not any(answer in block.text for answer in question.answers for block in blind)

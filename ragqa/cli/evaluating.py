@@ -58,6 +58,17 @@ def evaluate(
         bool,
         typer.Option("--gold-removed", help="Ask answerable questions again without their documents."),
     ] = False,
+    given: Annotated[
+        int | None,
+        typer.Option(
+            "--given",
+            min=1,
+            metavar="N",
+            help="Hand the engine N blocks, the question's own among others near it, in place of what is "
+            "found: reading measured apart from finding.",
+            show_default=False,
+        ),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +100,8 @@ def evaluate(
         raise typer.BadParameter("all, even or odd", param_hint="--part")
     if gold_removed and not engine:
         raise typer.BadParameter("only an --engine can refuse, name one too", param_hint="--gold-removed")
+    if given and not engine:
+        raise typer.BadParameter("is read by an --engine, name one too", param_hint="--given")
     if page and not page.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {page.parent}", param_hint="--html")
     options = EvalOptions(
@@ -96,6 +109,7 @@ def evaluate(
         retrieval=RetrievalSettings(top_k=top_k),
         answering=AnswerSettings(context_tokens=context_tokens, strict=strict),
         gold_removed=gold_removed,
+        given=given,
         part=part,
         limit=limit,
     )

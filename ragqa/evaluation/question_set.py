@@ -47,6 +47,7 @@ class Evidence:
 class Question:
     """A question with what is known about its answer.
 
+    `asked_of` is the document it was asked of: the first gold one, or the nearest where there is none.
     Questions of one `subject`, the title of the document they were asked of, fall into the same half.
     """
 
@@ -57,6 +58,7 @@ class Question:
     evidence: tuple[Evidence, ...]
     answerable: bool
     subject: str = ""
+    asked_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def question_of(record: Mapping[str, Any]) -> Question:
     meta = record.get("meta")
     nearest = meta.get("nearest_doc") if isinstance(meta, dict) else None
     subject = gold[0] if gold else str(nearest or "")
-    return Question(record["id"], record["question"], answers, gold, evidence, answerable, subject)
+    return Question(record["id"], record["question"], answers, gold, evidence, answerable, subject, subject)
 
 
 def evidence_of(part: Mapping[str, Any]) -> Evidence:

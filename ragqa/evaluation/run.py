@@ -64,9 +64,14 @@ class BlindRetriever(Retriever):
     `alone` names the one retriever, `dense` or `lexical`, whose ranking is taken as it is.
     """
 
+    asked: Question
     hidden: frozenset[str] = frozenset()
     places: Mapping[str, str]
     alone: str | None = None
+
+    def turn_to(self, question: Question, hidden: frozenset[str] = frozenset()) -> None:
+        """What is asked next, and the documents that are out of sight for it."""
+        self.asked, self.hidden = question, hidden
 
     def search(self, question: str, limit: int, where: Where = ()) -> tuple[Hit, ...]:
         """As Retriever.search, the hidden documents passed over."""
@@ -147,7 +152,7 @@ class Asking:
         """Everything one question shows."""
         evidence = self.evidence(question.evidence)
         by_page = any(part.page is not None for part in question.evidence)
-        self.retriever.hidden = frozenset()
+        self.retriever.turn_to(question)
         hits = self.retriever.search(question.text, DEPTH)
         ranked = [one for hit in hits for one in self._gold_ids(hit, by_page=by_page)]
         found = tuple(place for hit in hits[:10] for place in self._hit_places(hit, by_page=by_page))
@@ -156,7 +161,7 @@ class Asking:
         asked = self._ask(question, by_page=by_page)
         blind = None
         if gold_removed and question.answerable and question.gold and self.answerer is not None:
-            self.retriever.hidden = frozenset(gold_documents(question))
+            self.retriever.turn_to(question, frozenset(gold_documents(question)))
             blind = self._ask(question, by_page=by_page)
         return Outcome(question, tuple(dict.fromkeys(ranked)), found, evidence, asked, blind)
 

@@ -10,13 +10,14 @@ from typing import Any
 from zlib import crc32
 
 from ingest.embed import Embedder, load_embedder
-from ingest.index import open_index
+from ingest.index import Index, open_index
 from ingest.pipeline import IngestOptions, Progress, Tools, ingest_paths
 from ingest.pipeline.values import silent
 from ragqa.answering import Answerer
 from ragqa.cache import cache_folder
 from ragqa.errors import QuestionFileError
 from ragqa.evaluation.corpus import write_corpus
+from ragqa.evaluation.given import GivenRetriever
 from ragqa.evaluation.question_set import Question, QuestionSet, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, report_of
 from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder, gold_documents
@@ -27,7 +28,8 @@ from ragqa.wiring import EngineChoice, build_engine, index_path
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
     """What is measured. `engine` None measures retrieval alone; `part` is `all`, or the `even` or `odd` half;
-    `alone` is `dense` or `lexical` where one retriever's own ranking is measured in place of the fused one.
+    `alone` is `dense` or `lexical` where one retriever's own ranking is measured in place of the fused one;
+    `given` hands the prompt that many blocks, the question's own among them, in place of what is found.
 
     Halves are by subject (`questions_of`), the same in every run: choose on one, report on the other.
     """
@@ -37,6 +39,7 @@ class EvalOptions:
     answering: AnswerSettings = field(default_factory=AnswerSettings)
     gold_removed: bool = False
     alone: str | None = None
+    given: int | None = None
     part: str = "all"
     limit: int | None = None
 
@@ -80,7 +83,7 @@ def measure(
     """
     with open_index(index_path) as index:
         embedder = RememberingEmbedder(embedder or load_embedder(index.settings.embedder))
-        retriever = BlindRetriever(index, embedder, options.retrieval)
+        retriever = retriever_of(index, embedder, options)
         retriever.alone = options.alone
         answerer = None
         if options.engine is not None:
@@ -91,6 +94,15 @@ def measure(
         outcomes = asking.ask_all(chosen, gold_removed=options.gold_removed, on_question=on_question)
         engine, model = (answerer.engine.name, answerer.engine.model) if answerer else ("", "")
     return replace(report_of(name, engine, model, outcomes), unknown=unknown)
+
+
+def retriever_of(index: Index, embedder: Embedder, options: EvalOptions) -> BlindRetriever:
+    """What hands over the blocks: the product's retriever, or one that knows which are the question's own."""
+    if options.given is None:
+        return BlindRetriever(index, embedder, options.retrieval)
+    given = GivenRetriever(index, embedder, options.retrieval)
+    given.count = options.given
+    return given
 
 
 def known_or_refused(
