@@ -11,9 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-GROUP_SIZES = (256, 128, 64, 32)
-"""Group sizes the kernel takes, largest first."""
-
 
 @dataclass(frozen=True, slots=True)
 class TileLayout:
@@ -37,17 +34,6 @@ def multiply(inputs: Tensor, packed: Tensor, group_size: int, scales_and_zeros: 
     """
     product: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(inputs, packed, group_size, scales_and_zeros)
     return product
-
-
-def kernel_group_size(inputs: int, group_size: int) -> int | None:
-    """The kernel's group size for a layer: its own, or one that divides it.
-
-    None where the kernel cannot serve.
-    """
-    own = inputs if group_size == -1 else group_size
-    if inputs % own:
-        return None
-    return next((size for size in GROUP_SIZES if own % size == 0), None)
 
 
 @functools.cache

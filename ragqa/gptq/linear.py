@@ -3,8 +3,9 @@
 One copy of the weights is resident. Layers that torch's int4 kernel can serve lie in its layout
 (`ragqa.gptq.tiles`): short inputs are multiplied by the packed codes, long ones by weights dequantized piece
 by piece. Loops compiled for this processor do both where llvmlite is installed, torch's operators elsewhere.
-All other layers keep the checkpoint's layout and are dequantized and multiplied: that is the reference, on
-any device.
+On CUDA torch's int4 kernel serves in the same way (`ragqa.gptq.cuda`) where `ragqa.gptq.kernels` finds that
+it takes the layer. All other layers keep the checkpoint's layout and are dequantized and multiplied: that is
+the reference, on any device.
 """
 
 from typing import Literal
@@ -14,7 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ragqa.gptq.compiled import Loops, compiled_loops
-from ragqa.gptq.int4 import multiply
+from ragqa.gptq.cuda import Int4Linear, cuda_operators
+from ragqa.gptq.grouped import group_columns, shape_of
+from ragqa.gptq.int4 import learn_layout, multiply
+from ragqa.gptq.kernels import Place, choose_kernel
 from ragqa.gptq.packing import PackedLinear, dequantize
 from ragqa.gptq.tiles import TiledWeights, tile_weights
 
@@ -147,10 +151,33 @@ def product_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def gptq_linear(
-    packed: PackedLinear, bias: Tensor | None, device: torch.device, kernels: Kernels = "auto"
+    packed: PackedLinear,
+    bias: Tensor | None,
+    device: torch.device,
+    kernels: Kernels = "auto",
+    dtype: torch.dtype = torch.bfloat16,
 ) -> nn.Module:
-    """The fastest of our layers for these weights on this device."""
-    tiled = tile_weights(packed) if device.type == "cpu" else None
+    """The fastest of our layers for these weights on this device, whose inputs come in `dtype`."""
+    kernel = choose_kernel(shape_of(packed), place_of(device, dtype))
+    tiled = tile_weights(packed) if kernel == "tiled" else None
     if tiled is not None:
         return TiledLinear(tiled, bias, kernels, compiled_loops())
+    if kernel == "int4" and kernels == "auto":
+        operators = cuda_operators(packed.inputs, device)
+        return Int4Linear(group_columns(packed), operators, bias).to(device)
     return GptqLinear(packed, bias).to(device)
+
+
+def place_of(device: torch.device, dtype: torch.dtype) -> Place:
+    """What choosing a kernel needs to know of a device."""
+    if device.type == "cpu":
+        layout = learn_layout()
+        return Place("cpu", dtype, tile_rows=None if layout is None else layout.rows)
+    return Place(device.type, dtype, capability_of(device))
+
+
+def capability_of(device: torch.device) -> tuple[int, int] | None:
+    """CUDA's compute capability; None for all that is not one of NVIDIA's cards."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return None
+    return torch.cuda.get_device_capability(device)

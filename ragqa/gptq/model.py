@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ragqa.errors import CheckpointError
 from ragqa.gptq.checkpoint import Checkpoint
 from ragqa.gptq.embedding import StoredEmbedding, StoredHead
-from ragqa.gptq.linear import GptqLinear, Kernels, TiledLinear, gptq_linear
+from ragqa.gptq.kernels import OLDEST_CAPABILITY
+from ragqa.gptq.linear import GptqLinear, Kernels, TiledLinear, capability_of, gptq_linear
 from ragqa.gptq.rope import normalise_rope, read_scaling, scale_rope, window_of
 from ragqa.gptq.tiles import fuse
 
@@ -76,9 +77,12 @@ class LoadedModel:
         return sum(seen.values())
 
 
-def default_dtype(device: str) -> torch.dtype:
-    """bf16 on a CPU, for half the KV cache whatever products are computed in; fp16 on CUDA."""
-    return torch.bfloat16 if device == "cpu" else torch.float16
+def default_dtype(device: torch.device) -> torch.dtype:
+    """bf16 on a CPU, for half the KV cache whatever products are computed in, and on cards whose int4 kernel
+    takes it; fp16 on others."""
+    capability = capability_of(device)
+    narrow = device.type == "cpu" or (capability is not None and capability >= OLDEST_CAPABILITY)
+    return torch.bfloat16 if narrow else torch.float16
 
 
 def scaled_config(values: Mapping[str, Any], options: LoadOptions) -> dict[str, Any]:
@@ -120,11 +124,11 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> 
     check_names(checkpoint, module)
     devices = _place(module, options.device_map)
     first = devices("model.embed_tokens")
-    dtype = default_dtype(first.type) if options.dtype == "auto" else _dtype(options.dtype)
+    dtype = default_dtype(first) if options.dtype == "auto" else _dtype(options.dtype)
     for layer in checkpoint.quantized_layers:
         packed = checkpoint.packed(layer)
         bias = _optional(checkpoint, module, f"{layer}.bias", dtype)
-        _replace(module, layer, gptq_linear(packed, bias, devices(layer), options.kernels))
+        _replace(module, layer, gptq_linear(packed, bias, devices(layer), options.kernels, dtype))
     _fill_plain(checkpoint, module, dtype, devices)
     _fuse_layers(module)
     rotary = module.model.rotary_emb

@@ -1,15 +1,14 @@
-"""A weight in the layout of torch's int4 kernel on the CPU. Knows no file, no module and no model.
-
-Columns are permuted once, so that each group of an act-order layer is contiguous.
-"""
+"""A weight in the layout of torch's int4 kernel on the CPU. Knows no file, no module and no model."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ragqa.gptq.int4 import TileLayout, kernel_group_size, learn_layout, pack_codes, unpack_tiles
-from ragqa.gptq.packing import PackedLinear, unpack
+from ragqa.gptq.grouped import group_columns, kernel_constants, shape_of
+from ragqa.gptq.int4 import TileLayout, learn_layout, pack_codes, unpack_tiles
+from ragqa.gptq.kernels import Place, choose_kernel
+from ragqa.gptq.packing import PackedLinear
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,8 @@ class TiledWeights:
 
     def kernel_constants(self) -> Tensor:
         """(groups, outputs, 2) in bf16 as the kernel reads them: `(code - 8) * scale + zero`."""
-        scales, zeros = self.scales.float(), self.zeros.float()
-        pairs = torch.stack((scales, (8 - zeros) * scales), dim=-1)
-        return pairs.transpose(0, 1).reshape(pairs.shape[1], -1, 2).to(torch.bfloat16).contiguous()
+        turned = (part.transpose(0, 1).reshape(part.shape[1], -1) for part in (self.scales, self.zeros))
+        return kernel_constants(*turned)
 
     def dequantize_into(self, target: Tensor) -> None:
         """Fill target (inputs, outputs) with the transposed weight, columns in the permuted order."""
@@ -69,29 +67,22 @@ def tile_weights(packed: PackedLinear) -> TiledWeights | None:
     It serves 4 bits with groups of 32 columns or more that are all equally large, and whole tiles of outputs.
     """
     layout = learn_layout()
-    groups = packed.scales.shape[0]
-    if packed.bits != 4 or layout is None or packed.outputs % layout.rows or packed.inputs % groups:
+    if layout is None:
         return None
-    own = packed.inputs // groups
-    size = kernel_group_size(packed.inputs, own)
-    index = packed.g_idx.long()
-    if size is None or not bool((torch.bincount(index, minlength=groups) == own).all()):
+    place = Place("cpu", torch.float32, tile_rows=layout.rows)
+    if choose_kernel(shape_of(packed), place) != "tiled":
         return None
-    in_order = bool((index.diff() >= 0).all())
-    order = None if in_order else torch.argsort(index, stable=True)
-    codes, zeros = unpack(packed)
-    turned = codes if order is None else codes[order]
+    grouped = group_columns(packed)
 
     def by_tile(values: Tensor) -> Tensor:
-        finer = values.repeat_interleave(own // size, 0)
-        return finer.reshape(finer.shape[0], -1, layout.rows).transpose(0, 1).contiguous()
+        return values.reshape(values.shape[0], -1, layout.rows).transpose(0, 1).contiguous()
 
     return TiledWeights(
-        codes=pack_codes(turned.T),
-        scales=by_tile(packed.scales.to(torch.float16)),
-        zeros=by_tile(zeros.to(torch.uint8)),
-        order=order,
-        group_size=size,
+        codes=pack_codes(grouped.codes),
+        scales=by_tile(grouped.scales),
+        zeros=by_tile(grouped.zeros.to(torch.uint8)),
+        order=grouped.order,
+        group_size=grouped.group_size,
         layout=layout,
     )
 
