@@ -5,7 +5,7 @@ Keys and values lie as bfloat, (heads, capacity, size), `stride` numbers a head;
 
 import struct
 
-from ragqa.gptq.dense_loops import lines, rounded_to_bfloat, same, widened
+from ragqa.gptq.loop_text import Function, load, rounded_to_bfloat, same, spread, widened
 
 STEP = 32
 """Numbers of a head taken at a time."""
@@ -37,84 +37,53 @@ def _turn() -> str:
 
     The first half of `sine` is negated, so that x · cosine + (x turned by half) · sine is the rotation.
     """
-    text = []
-    for name, table in (("cosine", "%cosine"), ("sine", "%sine")):
-        text += [
-            f"%{name}.at = getelementptr float, ptr {table}, i64 %k",
-            f"%{name}.low = load {_EIGHT}, ptr %{name}.at, align 4",
-            f"%{name}.on = getelementptr float, ptr {table}, i64 %k.half",
-            f"%{name}.high = load {_EIGHT}, ptr %{name}.on, align 4",
-        ]
-    for side, other in (("low", "high"), ("high", "low")):
-        text += [
-            f"%own.{side} = fmul contract {_EIGHT} %{side}, %cosine.{side}",
-            f"%cross.{side} = fmul contract {_EIGHT} %{other}, %sine.{side}",
-            f"%turned.{side} = fadd contract {_EIGHT} %own.{side}, %cross.{side}",
-        ]
-    return f"""
-define void @turn(ptr noalias %states, ptr noalias %cosine, ptr noalias %sine, i64 %first, i64 %last,
-                  i64 %half) {{
-entry:
-  %size = shl i64 %half, 1
-  br label %head
-head:
-  %h = phi i64 [%first, %entry], [%h.next, %head.end]
-  %h.offset = mul i64 %h, %size
-  br label %step
-step:
-  %k = phi i64 [0, %head], [%k.next, %step]
-  %k.half = add i64 %k, %half
-  %low.offset = add i64 %h.offset, %k
-  %high.offset = add i64 %h.offset, %k.half
-  %low.at = getelementptr float, ptr %states, i64 %low.offset
-  %high.at = getelementptr float, ptr %states, i64 %high.offset
-  %low = load {_EIGHT}, ptr %low.at, align 4
-  %high = load {_EIGHT}, ptr %high.at, align 4
-  {lines(text)}
-  store {_EIGHT} %turned.low, ptr %low.at, align 4
-  store {_EIGHT} %turned.high, ptr %high.at, align 4
-  %k.next = add i64 %k, 8
-  %k.more = icmp ult i64 %k.next, %half
-  br i1 %k.more, label %step, label %head.end
-head.end:
-  %h.next = add i64 %h, 1
-  %h.more = icmp ult i64 %h.next, %last
-  br i1 %h.more, label %head, label %done
-done:
-  ret void
-}}"""
+    function = Function(
+        "turn",
+        "ptr noalias %states, ptr noalias %cosine, ptr noalias %sine, i64 %first, i64 %last, i64 %half",
+    )
+    function.write("%size = shl i64 %half, 1")
+    with function.counted("h", "%first", "%last"):
+        function.write("%h.offset = mul i64 %h, %size")
+        with function.counted("k", "0", "%half", 8):
+            function.write(
+                "%k.half = add i64 %k, %half",
+                "%low.offset = add i64 %h.offset, %k",
+                "%high.offset = add i64 %h.offset, %k.half",
+            )
+            for side, offset in (("low", "%k"), ("high", "%k.half")):
+                function.write(
+                    *load(side, _EIGHT, "%states", f"%{side}.offset", "float", 4),
+                    *load(f"cosine.{side}", _EIGHT, "%cosine", offset, "float", 4),
+                    *load(f"sine.{side}", _EIGHT, "%sine", offset, "float", 4),
+                )
+            for side, other in (("low", "high"), ("high", "low")):
+                function.write(
+                    f"%own.{side} = fmul contract {_EIGHT} %{side}, %cosine.{side}",
+                    f"%cross.{side} = fmul contract {_EIGHT} %{other}, %sine.{side}",
+                    f"%turned.{side} = fadd contract {_EIGHT} %own.{side}, %cross.{side}",
+                    f"store {_EIGHT} %turned.{side}, ptr %{side}.at, align 4",
+                )
+    return function.text()
 
 
 def _keep() -> str:
     """keep(states, cache, first, last, size, stride): heads of `size` floats to the cache, as bfloat."""
-    return f"""
-define void @keep(ptr noalias %states, ptr noalias %cache, i64 %first, i64 %last, i64 %size, i64 %stride) {{
-entry:
-  br label %head
-head:
-  %h = phi i64 [%first, %entry], [%h.next, %head.end]
-  %from = mul i64 %h, %size
-  %to = mul i64 %h, %stride
-  br label %step
-step:
-  %k = phi i64 [0, %head], [%k.next, %step]
-  %from.k = add i64 %from, %k
-  %to.k = add i64 %to, %k
-  %from.at = getelementptr float, ptr %states, i64 %from.k
-  %wide = load {_WIDE}, ptr %from.at, align 4
-  {lines(rounded_to_bfloat(STEP))}
-  %to.at = getelementptr i16, ptr %cache, i64 %to.k
-  store <{STEP} x i16> %narrow, ptr %to.at, align 2
-  %k.next = add i64 %k, {STEP}
-  %k.more = icmp ult i64 %k.next, %size
-  br i1 %k.more, label %step, label %head.end
-head.end:
-  %h.next = add i64 %h, 1
-  %h.more = icmp ult i64 %h.next, %last
-  br i1 %h.more, label %head, label %done
-done:
-  ret void
-}}"""
+    function = Function(
+        "keep",
+        "ptr noalias %states, ptr noalias %cache, i64 %first, i64 %last, i64 %size, i64 %stride",
+    )
+    with function.counted("h", "%first", "%last"):
+        function.write("%from = mul i64 %h, %size", "%to = mul i64 %h, %stride")
+        with function.counted("k", "0", "%size", STEP):
+            function.write(
+                "%from.k = add i64 %from, %k",
+                "%to.k = add i64 %to, %k",
+                *load("wide", _WIDE, "%states", "%from.k", "float", 4),
+                *rounded_to_bfloat(STEP),
+                "%to.at = getelementptr i16, ptr %cache, i64 %to.k",
+                f"store <{STEP} x i16> %narrow, ptr %to.at, align 2",
+            )
+    return function.text()
 
 
 def _attend() -> str:
@@ -124,125 +93,108 @@ def _attend() -> str:
     mean under it. `sharing` heads have the same keys. `weights` has `room` floats a head, a multiple of 8
     that holds all positions.
     """
-    return f"""
-define void @attend(ptr noalias %queries, ptr noalias %keys, ptr noalias %values, ptr noalias %mixed,
-                    ptr noalias %weights, i64 %first, i64 %last, i64 %sharing, i64 %size, i64 %stride,
-                    i64 %begin, i64 %end, i64 %room) {{
-entry:
-  %size.float = uitofp i64 %size to float
-  %root = call float @llvm.sqrt.f32(float %size.float)
-  %scale = fdiv float 1.0, %root
-  %count = sub i64 %end, %begin
-  br label %head
-head:
-  %h = phi i64 [%first, %entry], [%h.next, %head.end]
-  %group = udiv i64 %h, %sharing
-  %group.offset = mul i64 %group, %stride
-  %begin.offset = mul i64 %begin, %size
-  %past = add i64 %group.offset, %begin.offset
-  %head.keys = getelementptr i16, ptr %keys, i64 %past
-  %head.values = getelementptr i16, ptr %values, i64 %past
-  %h.offset = mul i64 %h, %size
-  %query = getelementptr float, ptr %queries, i64 %h.offset
-  %row.offset = mul i64 %h, %room
-  %row = getelementptr float, ptr %weights, i64 %row.offset
-  br label %score
-score:
-  %t = phi i64 [0, %head], [%t.next, %score.end]
-  %most = phi float [{_number(-3e38)}, %head], [%most.next, %score.end]
-  %t.offset = mul i64 %t, %size
-  br label %product
-product:
-  %k = phi i64 [0, %score], [%k.next, %product]
-  %sum = phi {_WIDE} [zeroinitializer, %score], [%sum.next, %product]
-  %query.at = getelementptr float, ptr %query, i64 %k
-  %query.part = load {_WIDE}, ptr %query.at, align 4
-  %key.offset = add i64 %t.offset, %k
-  %key.at = getelementptr i16, ptr %head.keys, i64 %key.offset
-  %w0 = load <{STEP} x i16>, ptr %key.at, align 2
-  {lines(widened("bfloat", 0, STEP))}
-  %times = fmul contract {_WIDE} %query.part, %f0
-  %sum.next = fadd contract {_WIDE} %sum, %times
-  %k.next = add i64 %k, {STEP}
-  %k.more = icmp ult i64 %k.next, %size
-  br i1 %k.more, label %product, label %score.end
-score.end:
-  %whole = call reassoc float @llvm.vector.reduce.fadd.v{STEP}f32(float 0.0, {_WIDE} %sum.next)
-  %scaled = fmul float %whole, %scale
-  %row.at = getelementptr float, ptr %row, i64 %t
-  store float %scaled, ptr %row.at, align 4
-  %most.next = call float @llvm.maxnum.f32(float %most, float %scaled)
-  %t.next = add i64 %t, 1
-  %t.more = icmp ult i64 %t.next, %count
-  br i1 %t.more, label %score, label %fill.start
-fill.start:
-  %ceiling = add i64 %count, 7
-  %padded = and i64 %ceiling, -8
-  %ragged = icmp ult i64 %count, %padded
-  br i1 %ragged, label %fill, label %power.start
-fill:
-  %u = phi i64 [%count, %fill.start], [%u.next, %fill]
-  %fill.at = getelementptr float, ptr %row, i64 %u
-  store float {_number(-3e38)}, ptr %fill.at, align 4
-  %u.next = add i64 %u, 1
-  %u.more = icmp ult i64 %u.next, %padded
-  br i1 %u.more, label %fill, label %power.start
-power.start:
-  %most.one = insertelement {_EIGHT} poison, float %most.next, i32 0
-  %most.all = shufflevector {_EIGHT} %most.one, {_EIGHT} poison, <8 x i32> zeroinitializer
-  br label %power
-power:
-  %e = phi i64 [0, %power.start], [%e.next, %power]
-  %total = phi {_EIGHT} [zeroinitializer, %power.start], [%total.next, %power]
-  %power.at = getelementptr float, ptr %row, i64 %e
-  %scores = load {_EIGHT}, ptr %power.at, align 4
-  {lines(_exponential())}
-  store {_EIGHT} %exponential, ptr %power.at, align 4
-  %total.next = fadd {_EIGHT} %total, %exponential
-  %e.next = add i64 %e, 8
-  %e.more = icmp ult i64 %e.next, %padded
-  br i1 %e.more, label %power, label %mix.start
-mix.start:
-  %all = call reassoc float @llvm.vector.reduce.fadd.v8f32(float 0.0, {_EIGHT} %total.next)
-  %share = fdiv float 1.0, %all
-  %share.one = insertelement {_WIDE} poison, float %share, i32 0
-  %share.all = shufflevector {_WIDE} %share.one, {_WIDE} poison, <{STEP} x i32> zeroinitializer
-  br label %mix
-mix:
-  %j = phi i64 [0, %mix.start], [%j.next, %mix.end]
-  br label %value
-value:
-  %v = phi i64 [0, %mix], [%v.next, %value]
-  %mean = phi {_WIDE} [zeroinitializer, %mix], [%mean.next, %value]
-  %weight.at = getelementptr float, ptr %row, i64 %v
-  %weight = load float, ptr %weight.at, align 4
-  %weight.one = insertelement {_WIDE} poison, float %weight, i32 0
-  %weight.all = shufflevector {_WIDE} %weight.one, {_WIDE} poison, <{STEP} x i32> zeroinitializer
-  %v.offset = mul i64 %v, %size
-  %value.offset = add i64 %v.offset, %j
-  %value.at = getelementptr i16, ptr %head.values, i64 %value.offset
-  %w1 = load <{STEP} x i16>, ptr %value.at, align 2
-  {lines(widened("bfloat", 1, STEP))}
-  %weighted = fmul contract {_WIDE} %weight.all, %f1
-  %mean.next = fadd contract {_WIDE} %mean, %weighted
-  %v.next = add i64 %v, 1
-  %v.more = icmp ult i64 %v.next, %count
-  br i1 %v.more, label %value, label %mix.end
-mix.end:
-  %mixed.part = fmul {_WIDE} %mean.next, %share.all
-  %mixed.offset = add i64 %h.offset, %j
-  %mixed.at = getelementptr float, ptr %mixed, i64 %mixed.offset
-  store {_WIDE} %mixed.part, ptr %mixed.at, align 4
-  %j.next = add i64 %j, {STEP}
-  %j.more = icmp ult i64 %j.next, %size
-  br i1 %j.more, label %mix, label %head.end
-head.end:
-  %h.next = add i64 %h, 1
-  %h.more = icmp ult i64 %h.next, %last
-  br i1 %h.more, label %head, label %done
-done:
-  ret void
-}}"""
+    function = Function(
+        "attend",
+        "ptr noalias %queries, ptr noalias %keys, ptr noalias %values, ptr noalias %mixed, "
+        "ptr noalias %weights, i64 %first, i64 %last, i64 %sharing, i64 %size, i64 %stride, i64 %begin, "
+        "i64 %end, i64 %room",
+    )
+    function.write("""
+        %size.float = uitofp i64 %size to float
+        %root = call float @llvm.sqrt.f32(float %size.float)
+        %scale = fdiv float 1.0, %root
+        %count = sub i64 %end, %begin
+        %ceiling = add i64 %count, 7
+        %padded = and i64 %ceiling, -8
+        %begin.offset = mul i64 %begin, %size""")
+    with function.counted("h", "%first", "%last"):
+        function.write("""
+            %group = udiv i64 %h, %sharing
+            %group.offset = mul i64 %group, %stride
+            %past = add i64 %group.offset, %begin.offset
+            %head.keys = getelementptr i16, ptr %keys, i64 %past
+            %head.values = getelementptr i16, ptr %values, i64 %past
+            %h.offset = mul i64 %h, %size
+            %query = getelementptr float, ptr %queries, i64 %h.offset
+            %row.offset = mul i64 %h, %room
+            %row = getelementptr float, ptr %weights, i64 %row.offset""")
+        _score(function)
+        _fill(function)
+        _weigh(function)
+        _mix(function)
+    return function.text()
+
+
+def _score(function: Function) -> None:
+    """The products of the head's query with its keys to %row, the greatest to %most.next."""
+    with function.counted("t", "0", "%count", carried=(("most", "float", _number(-3e38)),)):
+        function.write("%t.offset = mul i64 %t, %size")
+        with function.counted("k", "0", "%size", STEP, (("sum", _WIDE, "zeroinitializer"),)):
+            function.write(
+                *load("query.part", _WIDE, "%query", "%k", "float", 4),
+                "%key.offset = add i64 %t.offset, %k",
+                *load("w0", f"<{STEP} x i16>", "%head.keys", "%key.offset", "i16", 2),
+                *widened("bfloat", 0, STEP),
+                f"%times = fmul contract {_WIDE} %query.part, %f0",
+                f"%sum.next = fadd contract {_WIDE} %sum, %times",
+            )
+        function.write(f"""
+            %whole = call reassoc float @llvm.vector.reduce.fadd.v{STEP}f32(float 0.0, {_WIDE} %sum.next)
+            %scaled = fmul float %whole, %scale
+            %row.at = getelementptr float, ptr %row, i64 %t
+            store float %scaled, ptr %row.at, align 4
+            %most.next = call float @llvm.maxnum.f32(float %most, float %scaled)""")
+
+
+def _fill(function: Function) -> None:
+    """What lies between the last position and the next multiple of 8 gets no weight."""
+    function.write(
+        "%ragged = icmp ult i64 %count, %padded", "br i1 %ragged, label %ragged.end, label %filled"
+    )
+    function.begin("ragged.end")
+    with function.counted("u", "%count", "%padded"):
+        function.write("%fill.at = getelementptr float, ptr %row, i64 %u")
+        function.write(f"store float {_number(-3e38)}, ptr %fill.at, align 4")
+    function.write("br label %filled")
+    function.begin("filled")
+
+
+def _weigh(function: Function) -> None:
+    """exp(score - greatest) in %row, and one over their sum as %share.all."""
+    function.write(*spread("most", "float", "%most.next", 8))
+    with function.counted("e", "0", "%padded", 8, (("total", _EIGHT, "zeroinitializer"),)):
+        function.write(
+            *load("scores", _EIGHT, "%row", "%e", "float", 4),
+            *_exponential(),
+            f"store {_EIGHT} %exponential, ptr %scores.at, align 4",
+            f"%total.next = fadd {_EIGHT} %total, %exponential",
+        )
+    function.write(
+        f"%all = call reassoc float @llvm.vector.reduce.fadd.v8f32(float 0.0, {_EIGHT} %total.next)",
+        "%share = fdiv float 1.0, %all",
+        *spread("share", "float", "%share", STEP),
+    )
+
+
+def _mix(function: Function) -> None:
+    """The mean of the head's values under its weights, to its place in `mixed`."""
+    with function.counted("j", "0", "%size", STEP):
+        with function.counted("v", "0", "%count", carried=(("mean", _WIDE, "zeroinitializer"),)):
+            function.write(
+                *load("weight", "float", "%row", "%v", "float", 4),
+                *spread("weight", "float", "%weight", STEP),
+                "%v.offset = mul i64 %v, %size",
+                "%value.offset = add i64 %v.offset, %j",
+                *load("w1", f"<{STEP} x i16>", "%head.values", "%value.offset", "i16", 2),
+                *widened("bfloat", 1, STEP),
+                f"%weighted = fmul contract {_WIDE} %weight.all, %f1",
+                f"%mean.next = fadd contract {_WIDE} %mean, %weighted",
+            )
+        function.write(f"""
+            %mixed.part = fmul {_WIDE} %mean.next, %share.all
+            %mixed.offset = add i64 %h.offset, %j
+            %mixed.at = getelementptr float, ptr %mixed, i64 %mixed.offset
+            store {_WIDE} %mixed.part, ptr %mixed.at, align 4""")
 
 
 def _exponential() -> list[str]:

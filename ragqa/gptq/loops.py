@@ -6,7 +6,8 @@ code of row i in its low half and of row i + rows / 2 in its high one. Scales (h
 """
 
 from ragqa.gptq.attention_loops import attention_loops
-from ragqa.gptq.dense_loops import LANES, head_loop, lines, order_of, rounded_to_bfloat, same
+from ragqa.gptq.dense_loops import head_loop
+from ragqa.gptq.loop_text import LANES, Function, load, order_of, rounded_to_bfloat, same, spread
 
 
 def all_loops(rows: int) -> str:
@@ -28,44 +29,30 @@ def prepare_loop() -> str:
 
     A null `order` is in order.
     """
-    return """
-define void @prepare(ptr noalias %inputs, ptr noalias %order, ptr noalias %ordered, ptr noalias %sums,
-                     i64 %groups, i64 %size) {
-entry:
-  %straight = icmp eq ptr %order, null
-  br label %group
-group:
-  %g = phi i64 [0, %entry], [%g.next, %group.end]
-  %base = mul i64 %g, %size
-  br label %column
-column:
-  %k = phi i64 [0, %group], [%k.next, %column.end]
-  %sum = phi float [0.0, %group], [%sum.next, %column.end]
-  %place = add i64 %base, %k
-  br i1 %straight, label %column.end, label %lookup
-lookup:
-  %order.at = getelementptr i64, ptr %order, i64 %place
-  %found = load i64, ptr %order.at, align 8
-  br label %column.end
-column.end:
-  %from = phi i64 [%place, %column], [%found, %lookup]
-  %input.at = getelementptr float, ptr %inputs, i64 %from
-  %input = load float, ptr %input.at, align 4
-  %ordered.at = getelementptr float, ptr %ordered, i64 %place
-  store float %input, ptr %ordered.at, align 4
-  %sum.next = fadd reassoc float %sum, %input
-  %k.next = add i64 %k, 1
-  %k.more = icmp ult i64 %k.next, %size
-  br i1 %k.more, label %column, label %group.end
-group.end:
-  %sum.at = getelementptr float, ptr %sums, i64 %g
-  store float %sum.next, ptr %sum.at, align 4
-  %g.next = add i64 %g, 1
-  %g.more = icmp ult i64 %g.next, %groups
-  br i1 %g.more, label %group, label %done
-done:
-  ret void
-}"""
+    function = Function(
+        "prepare",
+        "ptr noalias %inputs, ptr noalias %order, ptr noalias %ordered, ptr noalias %sums, i64 %groups, "
+        "i64 %size",
+    )
+    function.write("%straight = icmp eq ptr %order, null")
+    with function.counted("g", "0", "%groups"):
+        function.write("%base = mul i64 %g, %size")
+        with function.counted("k", "0", "%size", carried=(("sum", "float", "0.0"),)):
+            function.write("%place = add i64 %base, %k", "br i1 %straight, label %known, label %lookup")
+            column = function.block
+            function.begin("lookup")
+            function.write(*load("found", "i64", "%order", "%place", "i64", 8), "br label %known")
+            function.begin("known")
+            function.write(
+                f"%from = phi i64 [%place, %{column}], [%found, %lookup]",
+                *load("input", "float", "%inputs", "%from", "float", 4),
+                "%ordered.at = getelementptr float, ptr %ordered, i64 %place",
+                "store float %input, ptr %ordered.at, align 4",
+                "%sum.next = fadd reassoc float %sum, %input",
+            )
+        function.write("%sum.at = getelementptr float, ptr %sums, i64 %g")
+        function.write("store float %sum.next, ptr %sum.at, align 4")
+    return function.text()
 
 
 def product_loop(rows: int) -> str:
@@ -76,88 +63,70 @@ def product_loop(rows: int) -> str:
     the end of the group. No shift, no unpacking of bytes: 3 instructions for 8 weights with AVX2. Then
     Σ (code - zero) · x · scale is taken as (Σ code · x - zero · Σ x) · scale.
     """
+    lanes, whole, fused = rows // 4, f"<{rows} x float>", f"@llvm.fmuladd.v{rows}f32"
+    function = Function(
+        "product",
+        "ptr noalias %ordered, ptr noalias %sums, ptr noalias %codes, ptr noalias %scales, "
+        "ptr noalias %zeros, ptr noalias %target, i64 %first, i64 %last, i64 %groups, i64 %size",
+    )
+    function.write("%columns = mul i64 %groups, %size", f"%tile.bytes = mul i64 %columns, {rows // 2}")
+    sums = tuple((f"a{i}", f"<{lanes} x float>", "zeroinitializer") for i in range(8))
+    with function.counted("t", "%first", "%last"):
+        function.write("%tile.offset = mul i64 %t, %tile.bytes")
+        function.write("%tile.codes = getelementptr i8, ptr %codes, i64 %tile.offset")
+        with function.counted("g", "0", "%groups", carried=(("total", whole, "zeroinitializer"),)):
+            function.write(f"""
+                %g.column = mul i64 %g, %size
+                %group.inputs = getelementptr float, ptr %ordered, i64 %g.column
+                %group.offset = mul i64 %g.column, {rows // 2}
+                %group.codes = getelementptr i8, ptr %tile.codes, i64 %group.offset""")
+            with function.counted("k", "0", "%size", 2, sums):
+                function.write(*_two_columns(rows))
+            function.write(*_rows_in_order(rows), *_constants(rows))
+            function.write(*load("sum", "float", "%sums", "%g", "float", 4))
+            function.write("%minus = fneg float %sum", *spread("minus", "float", "%minus", rows))
+            function.write(f"""
+                %centred = call {whole} {fused}({whole} %zero, {whole} %minus.all, {whole} %part)
+                %total.next = call {whole} {fused}({whole} %centred, {whole} %scale, {whole} %total)""")
+        function.write(f"""
+            %t.row = mul i64 %t, {rows}
+            %target.at = getelementptr float, ptr %target, i64 %t.row
+            store {whole} %total.next, ptr %target.at, align 4""")
+    return function.text()
+
+
+def _two_columns(rows: int) -> list[str]:
+    """Columns %k and %k + 1 of a tile, code by code, added to %a0 … %a7."""
     lanes = rows // 4
+    one, bits = f"<{lanes} x float>", f"<{lanes} x i32>"
     pair = order_of([0] * (lanes // 2) + [1] * (lanes // 2))
-    one, bits, whole = f"<{lanes} x float>", f"<{lanes} x i32>", f"<{rows} x float>"
-    phis = [f"%a{i} = phi {one} [zeroinitializer, %group], [%n{i}, %column]" for i in range(8)]
-    steps = []
+    text = [
+        f"%k.offset = mul i64 %k, {rows // 2}",
+        *load("codes.pair", bits, "%group.codes", "%k.offset", "i8", 1),
+        *load("input.pair", "<2 x float>", "%group.inputs", "%k", "float", 4),
+        f"%input = shufflevector <2 x float> %input.pair, <2 x float> poison, {pair}",
+    ]
     for i in range(8):
-        steps += [
+        text += [
             f"%q{i} = lshr {bits} %codes.pair, {same('i32', lanes, 28)}"
             if i == 7  # the last place has the sign bit
             else f"%q{i} = and {bits} %codes.pair, {same('i32', lanes, 15 << 4 * i)}",
             f"%f{i} = sitofp {bits} %q{i} to {one}",
-            f"%n{i} = call {one} @llvm.fmuladd.v{lanes}f32({one} %f{i}, {one} %input, {one} %a{i})",
+            f"%a{i}.next = call {one} @llvm.fmuladd.v{lanes}f32({one} %f{i}, {one} %input, {one} %a{i})",
         ]
-    return f"""
-define void @product(ptr noalias %ordered, ptr noalias %sums, ptr noalias %codes, ptr noalias %scales,
-                     ptr noalias %zeros, ptr noalias %target, i64 %first, i64 %last,
-                     i64 %groups, i64 %size) {{
-entry:
-  %columns = mul i64 %groups, %size
-  %tile.bytes = mul i64 %columns, {rows // 2}
-  br label %tile
-tile:
-  %t = phi i64 [%first, %entry], [%t.next, %tile.end]
-  %tile.offset = mul i64 %t, %tile.bytes
-  %tile.codes = getelementptr i8, ptr %codes, i64 %tile.offset
-  br label %group
-group:
-  %g = phi i64 [0, %tile], [%g.next, %group.end]
-  %total = phi {whole} [zeroinitializer, %tile], [%total.next, %group.end]
-  %g.column = mul i64 %g, %size
-  %group.inputs = getelementptr float, ptr %ordered, i64 %g.column
-  %group.offset = mul i64 %g.column, {rows // 2}
-  %group.codes = getelementptr i8, ptr %tile.codes, i64 %group.offset
-  br label %column
-column:
-  %k = phi i64 [0, %group], [%k.next, %column]
-  {lines(phis)}
-  %k.offset = mul i64 %k, {rows // 2}
-  %codes.at = getelementptr i8, ptr %group.codes, i64 %k.offset
-  %codes.pair = load {bits}, ptr %codes.at, align 1
-  %input.at = getelementptr float, ptr %group.inputs, i64 %k
-  %input.pair = load <2 x float>, ptr %input.at, align 4
-  %input = shufflevector <2 x float> %input.pair, <2 x float> poison, {pair}
-  {lines(steps)}
-  %k.next = add i64 %k, 2
-  %k.more = icmp ult i64 %k.next, %size
-  br i1 %k.more, label %column, label %group.end
-group.end:
-  {lines(_rows_in_order(rows))}
-  {lines(_constants(rows))}
-  %sum.at = getelementptr float, ptr %sums, i64 %g
-  %sum = load float, ptr %sum.at, align 4
-  %minus = fneg float %sum
-  %minus.one = insertelement {whole} poison, float %minus, i32 0
-  %minus.all = shufflevector {whole} %minus.one, {whole} poison, {order_of([0] * rows)}
-  %centred = call {whole} @llvm.fmuladd.v{rows}f32({whole} %zero, {whole} %minus.all, {whole} %part)
-  %total.next = call {whole} @llvm.fmuladd.v{rows}f32({whole} %centred, {whole} %scale, {whole} %total)
-  %g.next = add i64 %g, 1
-  %g.more = icmp ult i64 %g.next, %groups
-  br i1 %g.more, label %group, label %tile.end
-tile.end:
-  %t.row = mul i64 %t, {rows}
-  %target.at = getelementptr float, ptr %target, i64 %t.row
-  store {whole} %total.next, ptr %target.at, align 4
-  %t.next = add i64 %t, 1
-  %t.more = icmp ult i64 %t.next, %last
-  br i1 %t.more, label %tile, label %done
-done:
-  ret void
-}}"""
+    return text
 
 
 def _rows_in_order(rows: int) -> list[str]:
-    """%n0 … %n7 (place, with two columns side by side) to %part, the tile's rows in order."""
+    """%a0.next … %a7.next (place, with two columns side by side) to %part, the tile's rows in order."""
     lanes, half = rows // 4, rows // 8
     one, part = f"<{lanes} x float>", f"<{half} x float>"
     text = []
     for i in range(8):
         undo = 1.0 if i == 7 else 2.0 ** (-4 * i)
         text += [
-            f"%even{i} = shufflevector {one} %n{i}, {one} poison, {order_of(range(half))}",
-            f"%odd{i} = shufflevector {one} %n{i}, {one} poison, {order_of(range(half, lanes))}",
+            f"%even{i} = shufflevector {one} %a{i}.next, {one} poison, {order_of(range(half))}",
+            f"%odd{i} = shufflevector {one} %a{i}.next, {one} poison, {order_of(range(half, lanes))}",
             f"%both{i} = fadd {part} %even{i}, %odd{i}",
             f"%j0.{i} = fmul {part} %both{i}, {same('float', half, undo)}",
         ]
@@ -184,11 +153,9 @@ def _constants(rows: int) -> list[str]:
         "%t.groups = mul i64 %t, %groups",
         "%t.group = add i64 %t.groups, %g",
         f"%constant = mul i64 %t.group, {rows}",
-        "%scale.at = getelementptr half, ptr %scales, i64 %constant",
-        f"%scale.half = load <{rows} x half>, ptr %scale.at, align 2",
+        *load("scale.half", f"<{rows} x half>", "%scales", "%constant", "half", 2),
         f"%scale = fpext <{rows} x half> %scale.half to <{rows} x float>",
-        "%zero.at = getelementptr i8, ptr %zeros, i64 %constant",
-        f"%zero.byte = load <{rows} x i8>, ptr %zero.at, align 1",
+        *load("zero.byte", f"<{rows} x i8>", "%zeros", "%constant", "i8", 1),
         f"%zero = uitofp <{rows} x i8> %zero.byte to <{rows} x float>",
     ]
 
@@ -199,55 +166,34 @@ def dequantize_loop(rows: int, kind: str) -> str:
     Column k of row r of the weight goes to target[k · stride + r], rounded once from (code - zero) · scale in
     fp32.
     """
-    half, whole = rows // 2, f"<{rows} x float>"
+    half, whole = f"<{rows // 2} x i8>", f"<{rows} x float>"
     value, held = ("%wide", "float") if kind == "float" else ("%narrow", "i16")
-    rounding = [] if kind == "float" else rounded_to_bfloat(rows)
-    return f"""
-define void @dequantize_{kind}(ptr noalias %codes, ptr noalias %scales, ptr noalias %zeros,
-                               ptr noalias %target, i64 %first, i64 %last,
-                               i64 %groups, i64 %size, i64 %stride) {{
-entry:
-  %columns = mul i64 %groups, %size
-  br label %tile
-tile:
-  %t = phi i64 [%first, %entry], [%t.next, %tile.end]
-  %tile.column = mul i64 %t, %columns
-  %tile.row = mul i64 %t, {rows}
-  br label %group
-group:
-  %g = phi i64 [0, %tile], [%g.next, %group.end]
-  {lines(_constants(rows))}
-  %g.column = mul i64 %g, %size
-  br label %column
-column:
-  %k = phi i64 [0, %group], [%k.next, %column]
-  %at = add i64 %g.column, %k
-  %place = add i64 %tile.column, %at
-  %offset = mul i64 %place, {half}
-  %codes.at = getelementptr i8, ptr %codes, i64 %offset
-  %codes.byte = load <{half} x i8>, ptr %codes.at, align 1
-  %low = and <{half} x i8> %codes.byte, {same("i8", half, 15)}
-  %high = lshr <{half} x i8> %codes.byte, {same("i8", half, 4)}
-  %both = shufflevector <{half} x i8> %low, <{half} x i8> %high, {order_of(range(rows))}
-  %code = uitofp <{rows} x i8> %both to {whole}
-  %centred = fsub {whole} %code, %zero
-  %wide = fmul {whole} %centred, %scale
-  {lines(rounding)}
-  %line = mul i64 %at, %stride
-  %to = add i64 %line, %tile.row
-  %target.at = getelementptr {held}, ptr %target, i64 %to
-  store <{rows} x {held}> {value}, ptr %target.at, align 2
-  %k.next = add i64 %k, 1
-  %k.more = icmp ult i64 %k.next, %size
-  br i1 %k.more, label %column, label %group.end
-group.end:
-  %g.next = add i64 %g, 1
-  %g.more = icmp ult i64 %g.next, %groups
-  br i1 %g.more, label %group, label %tile.end
-tile.end:
-  %t.next = add i64 %t, 1
-  %t.more = icmp ult i64 %t.next, %last
-  br i1 %t.more, label %tile, label %done
-done:
-  ret void
-}}"""
+    function = Function(
+        f"dequantize_{kind}",
+        "ptr noalias %codes, ptr noalias %scales, ptr noalias %zeros, ptr noalias %target, i64 %first, "
+        "i64 %last, i64 %groups, i64 %size, i64 %stride",
+    )
+    function.write("%columns = mul i64 %groups, %size")
+    with function.counted("t", "%first", "%last"):
+        function.write("%tile.column = mul i64 %t, %columns", f"%tile.row = mul i64 %t, {rows}")
+        with function.counted("g", "0", "%groups"):
+            function.write(*_constants(rows), "%g.column = mul i64 %g, %size")
+            with function.counted("k", "0", "%size"):
+                function.write(
+                    "%column = add i64 %g.column, %k",
+                    "%place = add i64 %tile.column, %column",
+                    f"%offset = mul i64 %place, {rows // 2}",
+                    *load("codes.byte", half, "%codes", "%offset", "i8", 1),
+                    f"%low = and {half} %codes.byte, {same('i8', rows // 2, 15)}",
+                    f"%high = lshr {half} %codes.byte, {same('i8', rows // 2, 4)}",
+                    f"%both = shufflevector {half} %low, {half} %high, {order_of(range(rows))}",
+                    f"%code = uitofp <{rows} x i8> %both to {whole}",
+                    f"%centred = fsub {whole} %code, %zero",
+                    f"%wide = fmul {whole} %centred, %scale",
+                    *([] if kind == "float" else rounded_to_bfloat(rows)),
+                    "%line = mul i64 %column, %stride",
+                    "%to = add i64 %line, %tile.row",
+                    f"%target.at = getelementptr {held}, ptr %target, i64 %to",
+                    f"store <{rows} x {held}> {value}, ptr %target.at, align 2",
+                )
+    return function.text()
