@@ -46,11 +46,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gptq.py smollm2 --cpu-time
 	$(BIN)/python benchmarks/check.py
 
-# The small model as a GPTQ folder: downloads 93 MB once, two minutes of one CPU.
+# The model that answers, as its first use would make it: downloads 93 MB once, minutes of CPU.
 model: $(VENV)/.dev
-	$(BIN)/ragqa model quantize smollm2-135m "$$($(BIN)/python -c \
-		'from ragqa.cache import cache_folder; print(cache_folder() / "smollm2-135m")')" \
-		--group-size 64 --round-to-nearest
+	$(BIN)/ragqa model make
 
 # The recipe of docs/recipe.md, end to end: text, examples, both stages, the folder that answers. Hours on a CPU;
 # stopped, it goes on where it was.

@@ -11,7 +11,7 @@ from typing import Literal
 from ingest.embed import WEIGHTS_PACKAGE
 from ingest.errors import IngestError
 from ingest.index import open_index
-from ragqa.cache import cache_folder
+from ragqa.gptq.finetune.making import is_made
 from ragqa.gptq.presets import PRESETS
 from ragqa.llm.environment import auto_gptq_python
 from ragqa.wiring import index_path
@@ -83,9 +83,9 @@ def model_findings() -> Iterator[Finding]:
     for name, preset in PRESETS.items():
         licence = f"LICENCE: {preset.licence}" if preset.restricted else preset.licence
         if preset.repository is None:
-            made = (cache_folder() / name / "config.json").is_file()
+            made = is_made(name)
             state: State = "ok" if made else "missing"
-            yield Finding("model", name, state, licence if made else f"make model; {licence}")
+            yield Finding("model", name, state, licence if made else f"ragqa model make {name}; {licence}")
         else:
             yield Finding("model", name, "note", f"{preset.repository}; {licence}")
 

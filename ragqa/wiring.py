@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ingest.embed import Embedder, load_embedder
@@ -11,9 +11,13 @@ from ingest.errors import NoIndexError
 from ingest.index import INDEX_FOLDER, find_index, open_index
 from ragqa.answering import Answerer
 from ragqa.errors import EngineUnavailableError
+from ragqa.gptq.finetune.making import TUNED, Tick, silent
+from ragqa.gptq.presets import preset_of
 from ragqa.llm.engine import Engine
+from ragqa.reranker import Reranker, load_reranker
 from ragqa.retriever import Retriever
 from ragqa.settings import AnswerSettings, RetrievalSettings
+from ragqa.types import Prompt
 
 AUTO = "auto"
 
@@ -26,6 +30,8 @@ class EngineChoice:
     model: str | None = None
     allow_unproven_length: bool = False
     device_map: str = "cpu"
+    # Told how far a model is that is made on its first use.
+    tick: Tick = field(default=silent, repr=False, compare=False)
 
 
 def _extractive(_choice: EngineChoice, embedder: Embedder) -> Engine:
@@ -35,7 +41,7 @@ def _extractive(_choice: EngineChoice, embedder: Embedder) -> Engine:
     return ExtractiveEngine(embedder, Reader.load())
 
 
-def _gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
+def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
     from ragqa.llm.gptq import INSTALL, open_gptq_engine
 
     try:
@@ -46,7 +52,18 @@ def _gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
         choice.model or DEFAULT_MODEL,
         LoadOptions(device_map=choice.device_map),
         allow_unproven_length=choice.allow_unproven_length,
+        judge=_judge(embedder),
+        tick=choice.tick,
     )
+
+
+def _judge(embedder: Embedder) -> Callable[[Prompt], float]:
+    """What the quoting engine thinks of a prompt: its log-odds that an answer is there."""
+    from ragqa.reader import Reader
+    from ragqa.selection import judge
+
+    reader = Reader.load()
+    return lambda prompt: judge(prompt.question, prompt.blocks, embedder.embed, reader).odds
 
 
 def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
@@ -57,7 +74,7 @@ def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
         from ragqa.llm.auto_gptq import AutoGptqEngine, Wording
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
-    preset, folder = find_model(choice.model or DEFAULT_MODEL)
+    preset, folder = find_model(choice.model or DEFAULT_MODEL, tick=choice.tick)
     tokenizer = read_tokenizer(folder)
     wording = Wording(
         tokenizer,
@@ -68,7 +85,7 @@ def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
     return AutoGptqEngine(folder, wording, preset_options(preset, LoadOptions(dtype="float32")))
 
 
-DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_MODEL = TUNED
 ENGINES: Mapping[str, Callable[[EngineChoice, Embedder], Engine]] = {
     "extractive": _extractive,
     "gptq": _gptq,
@@ -115,7 +132,14 @@ def open_retriever(
 ) -> Iterator[Retriever]:
     """A retriever over one snapshot of the index."""
     with open_index(index_path(explicit)) as index:
-        yield Retriever(index, load_embedder(index.settings.embedder), settings)
+        yield Retriever(
+            index, load_embedder(index.settings.embedder), settings, build_reranker(settings.reranker)
+        )
+
+
+def build_reranker(name: str | None) -> Reranker | None:
+    """The reranker of that name, if any. Raises RerankerError where it cannot be had."""
+    return load_reranker(name) if name else None
 
 
 @contextmanager
@@ -126,8 +150,21 @@ def open_answerer(
     answering: AnswerSettings = AnswerSettings(),
 ) -> Iterator[Answerer]:
     """An answerer over one snapshot of the index."""
-    with open_retriever(explicit, retrieval) as retriever:
+    with open_retriever(explicit, packed_for(choice, retrieval)) as retriever:
         yield Answerer(retriever, build_engine(choice, retriever.embedder), answering)
+
+
+def packed_for(choice: EngineChoice, settings: RetrievalSettings) -> RetrievalSettings:
+    """The settings with the blocks that the chosen model was tuned on, where its preset says."""
+    name = BEST if choice.name == AUTO else choice.name
+    preset = preset_of((choice.model or DEFAULT_MODEL).partition(":")[0]) if "gptq" in name else None
+    if preset is None or preset.max_blocks is None:
+        return settings
+    return replace(
+        settings,
+        max_blocks=preset.max_blocks,
+        block_tokens=preset.block_tokens or settings.block_tokens,
+    )
 
 
 def default_workers() -> int:

@@ -1,65 +1,24 @@
-"""The engine gptq: ids free of control tokens, presets, windows, and what a model needs in memory."""
+"""The engine gptq: ids free of control tokens, presets and windows."""
 
 import json
-import re
 import shutil
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
-from transformers import PreTrainedTokenizerFast  # noqa: E402
-
-from ragqa.cache import cache_folder  # noqa: E402
 from ragqa.errors import CheckpointError, EngineUnavailableError, PromptTooLongError  # noqa: E402
-from ragqa.gptq.fit import GIB, fit, weight_bytes  # noqa: E402
+from ragqa.gptq.finetune.making import TUNED, UNTUNED, is_made  # noqa: E402
 from ragqa.gptq.model import LoadOptions  # noqa: E402
 from ragqa.gptq.presets import PRESETS  # noqa: E402
-from ragqa.gptq.quantization import Quantization  # noqa: E402
-from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
 from ragqa.llm.engine import GenerationOptions  # noqa: E402
 from ragqa.llm.gptq import find_model, open_gptq_engine  # noqa: E402
 from ragqa.prompt import WRAPPERS  # noqa: E402
+from ragqa.settings import RetrievalSettings  # noqa: E402
 from ragqa.types import Prompt  # noqa: E402
+from ragqa.wiring import EngineChoice, packed_for  # noqa: E402
 
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
-LLAMA_33B = {
-    "hidden_size": 6656, "intermediate_size": 17_920, "num_hidden_layers": 60, "num_attention_heads": 52,
-    "vocab_size": 32_000, "max_position_embeddings": 2048, "rope_scaling": {"type": "linear", "factor": 8.0},
-}  # fmt: skip
-
-
-def save_tokenizer(folder):
-    """Every byte is a token, so that any text can be said and torn characters occur."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: place for place, token in enumerate([*SPECIAL, *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>",
-        additional_special_tokens=SPECIAL[2:], chat_template=TEMPLATE,
-    )  # fmt: skip
-    wrapped.save_pretrained(folder)
-    return wrapped
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "llama"
-    make_random_llama(folder, llama_config(64, 128, 1, 2, 260), Quantization(group_size=32))
-    save_tokenizer(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def engine(folder):
-    return open_gptq_engine(str(folder))
+pytest_plugins = ("tests.small_engine",)
 
 
 def prompt(engine, message):
@@ -126,42 +85,21 @@ def test_a_preset_with_another_factor_is_refused(folder):
         open_gptq_engine(f"airoboros-33b-16k:{folder}", LoadOptions(rope_factor=4))
 
 
-def test_a_small_model_that_is_not_made_says_how_to_make_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", [TUNED, UNTUNED])
+def test_a_small_model_that_is_not_made_is_not_fetched_where_that_is_forbidden(name, tmp_path, monkeypatch):
     monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
-    with pytest.raises(EngineUnavailableError, match="make model"):
-        find_model("smollm2-135m")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(EngineUnavailableError, match="HF_HUB_OFFLINE forbids"):
+        find_model(name)
 
 
-def test_the_33b_model_needs_what_was_computed_for_it():
-    """16.3 GiB of weights and 1.52 MiB a token of fp16 keys and values: 24.4 GiB at 16,384 positions."""
-    report = fit(LLAMA_33B, Quantization(), 16_384, 24 * GIB)
-    assert report.weights / GIB == pytest.approx(16.3, abs=0.1)
-    assert report.kv_cache / GIB == pytest.approx(24.4, abs=0.1)
-    assert not report.fits
-    fitting = {option.name: option.fits for option in report.options}
-    assert fitting["4-bit KV cache (llama.cpp, exllama)"]
-    assert not fitting["16-bit KV cache"]
-    at_most = fit(LLAMA_33B, Quantization(), report.longest_context, 24 * GIB)
-    assert at_most.fits
-    assert not fit(LLAMA_33B, Quantization(), report.longest_context + 1, 24 * GIB).fits
-
-
-def test_other_runtimes_get_the_trained_length_and_the_factor():
-    settings = {one.runtime: one.setting for one in fit(LLAMA_33B, Quantization(), 16_384, GIB, "M").runtimes}
-    assert "--max-model-len 16384" in settings["vLLM"]
-    overrides = re.search(r"'(.*)'", settings["vLLM"])
-    assert json.loads(overrides[1]) == {
-        "max_position_embeddings": 2048,
-        "rope_parameters": {"rope_type": "linear", "factor": 8, "rope_theta": 10_000},
-    }
-    assert "--rope-scale 8" in settings["llama.cpp"]
-    assert settings["exllama"] == "max_seq_len 16384, compress_pos_emb 8"
-
-
-def test_computed_weights_are_the_bytes_of_the_files(folder):
-    config = json.loads((folder / "config.json").read_text())
-    stored = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    assert weight_bytes(config, Quantization(group_size=32)) == pytest.approx(stored, rel=0.1)
+def test_a_model_is_packed_with_the_blocks_it_was_tuned_on():
+    usual = RetrievalSettings()
+    assert packed_for(EngineChoice("extractive"), usual) == usual
+    assert packed_for(EngineChoice("gptq", UNTUNED), usual) == usual
+    tuned = packed_for(EngineChoice("gptq", TUNED), usual)
+    assert (tuned.max_blocks, tuned.block_tokens) == (PRESETS[TUNED].max_blocks, PRESETS[TUNED].block_tokens)
+    assert packed_for(EngineChoice("gptq"), usual) == tuned
 
 
 def test_presets_have_wrappers_that_exist():
@@ -169,10 +107,9 @@ def test_presets_have_wrappers_that_exist():
 
 
 def test_smollm2_answers():
-    """The real model, where `make model` brought it."""
-    made = cache_folder() / "smollm2-135m"
-    if not (made / "config.json").is_file():
-        pytest.skip("SmolLM2 is not in the cache; `make model` brings it")
+    """The real model, where `ragqa model make` brought it."""
+    if not is_made(UNTUNED):
+        pytest.skip(f"SmolLM2 is not in the cache; `ragqa model make {UNTUNED}` brings it")
     engine = open_gptq_engine("smollm2-135m")
     written = engine.generate(
         prompt(engine, "What is the capital of France?"), GenerationOptions(max_tokens=16)

@@ -10,15 +10,14 @@ torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
 from ragqa.citations import parse_reply  # noqa: E402
 from ragqa.errors import CheckpointError  # noqa: E402
 from ragqa.gptq.constrained import SourceConstraint  # noqa: E402
-from ragqa.gptq.generate import Sampling, continue_text  # noqa: E402
-from ragqa.gptq.quantization import Quantization  # noqa: E402
+from ragqa.gptq.generate import Rules, Sampling, continue_text  # noqa: E402
 from ragqa.gptq.refusing import NAME, RefusalRule, write_rule  # noqa: E402
-from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
 from ragqa.llm.engine import GenerationOptions  # noqa: E402
 from ragqa.llm.gptq import open_gptq_engine  # noqa: E402
 from ragqa.prompt import instruction_for, write  # noqa: E402
 from ragqa.types import REFUSAL, ContextBlock, Prompt  # noqa: E402
-from tests.test_gptq_engine import save_tokenizer  # noqa: E402
+
+pytest_plugins = ("tests.small_engine",)
 
 QUESTION = "What opens the attic?"
 
@@ -32,19 +31,6 @@ def block(source, text):
 
 
 BLOCKS = (block("a.md", "The red key opens the attic."), block("b/naïve – 日本.md", "The blue key is lost."))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "llama"
-    make_random_llama(folder, llama_config(64, 128, 1, 2, 260), Quantization(group_size=32))
-    save_tokenizer(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def engine(folder):
-    return open_gptq_engine(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +54,9 @@ def test_a_random_model_cannot_cite_a_source_that_is_not_in_its_prompt(engine, p
     tokenizer, pieces = engine.encoder.tokenizer, []
     begun = tokenizer.encode("The red key.\nSource:", add_special_tokens=False)
     sources = SourceConstraint([one.metadata for one in BLOCKS], tokenizer, engine.ends)
-    written = continue_text(
-        engine.decoder,
-        tokenizer,
-        prompt.token_ids,
-        Sampling(200, temperature=2.0, seed=seed),
-        engine.ends,
-        (),
-        pieces.append,
-        constraint=Begun(begun, sources),
-    )
+    hot = Sampling(200, temperature=2.0, seed=seed)
+    rules = Rules(hot, engine.ends, constraint=Begun(begun, sources))
+    written = continue_text(engine.decoder, tokenizer, prompt.token_ids, rules, pieces.append)
     reply = parse_reply(written.text, prompt)
     assert written.stopped == "end"
     assert "".join(pieces) == written.text
@@ -98,8 +77,8 @@ def test_forced_tokens_are_read_as_if_they_stood_in_the_prompt(engine, prompt):
 
     def reply(ids, constraint):
         decoder, tokenizer = engine.decoder, engine.encoder.tokenizer
-        silent = [].append
-        return continue_text(decoder, tokenizer, ids, Sampling(30), frozenset(), (), silent, constraint)
+        rules = Rules(Sampling(30), constraint=constraint)
+        return continue_text(decoder, tokenizer, ids, rules, [].append)
 
     begun = tuple(engine.encoder.tokenizer.encode("Yes. It is", add_special_tokens=False))
     forced = reply(prompt.token_ids, Begun(begun, Free()))
@@ -149,12 +128,26 @@ def test_confidence_is_half_at_the_threshold(engine, folder, prompt):
     assert told.text != REFUSAL[: len(told.text)]
 
 
+def test_another_judge_is_weighed_against_the_model(folder, prompt):
+    """Sure that the answer is there, it has the model answer; sure that it is not, refuse."""
+    engine = with_rule(folder, 0.0)
+    options = GenerationOptions(max_tokens=9)
+    for surely, refuses in ((1e6, False), (-1e6, True)):
+        judged = replace(
+            engine, rule=replace(engine.rule, judge=0.5), judge=lambda _prompt, odds=surely: odds
+        )
+        assert (judged.generate(prompt, options).confidence < 0.5) == refuses
+        unweighed = replace(judged, rule=engine.rule)
+        assert unweighed.generate(prompt, options) == engine.generate(prompt, options)
+
+
 def test_the_rule_beside_a_model_is_read(folder, tmp_path):
     import shutil
 
     copy = shutil.copytree(folder, tmp_path / "model")
-    write_rule(copy, RefusalRule(2, -1.5, -3.0))
-    assert open_gptq_engine(str(copy)).rule == RefusalRule(2, -1.5, -3.0)
+    for rule in (RefusalRule(2, -1.5, -3.0), RefusalRule(2, -1.5, -3.0, 0.25)):
+        write_rule(copy, rule)
+        assert open_gptq_engine(str(copy)).rule == rule
     (copy / NAME).write_text("{}")
     with pytest.raises(CheckpointError, match="refusal rule"):
         open_gptq_engine(str(copy))

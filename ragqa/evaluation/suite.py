@@ -22,7 +22,7 @@ from ragqa.evaluation.question_set import Question, QuestionSet, read_questions,
 from ragqa.evaluation.report import EvalReport, report_of
 from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder, gold_documents
 from ragqa.settings import AnswerSettings, RetrievalSettings
-from ragqa.wiring import EngineChoice, build_engine, index_path
+from ragqa.wiring import EngineChoice, build_engine, build_reranker, index_path, packed_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ def measure(
     """
     with open_index(index_path) as index:
         embedder = RememberingEmbedder(embedder or load_embedder(index.settings.embedder))
+        if options.engine is not None:
+            options = replace(options, retrieval=packed_for(options.engine, options.retrieval))
         retriever = retriever_of(index, embedder, options)
         retriever.alone = options.alone
         answerer = None
@@ -99,7 +101,8 @@ def measure(
 def retriever_of(index: Index, embedder: Embedder, options: EvalOptions) -> BlindRetriever:
     """What hands over the blocks: the product's retriever, or one that knows which are the question's own."""
     if options.given is None:
-        return BlindRetriever(index, embedder, options.retrieval)
+        reranker = build_reranker(options.retrieval.reranker)
+        return BlindRetriever(index, embedder, options.retrieval, reranker)
     given = GivenRetriever(index, embedder, options.retrieval)
     given.count = options.given
     return given

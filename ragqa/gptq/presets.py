@@ -19,7 +19,7 @@ LLAMA_33B = (6656, 17_920, 60, 52)
 class Preset:
     """A model known by name.
 
-    repository: its hub id; None for the small model, which `make_stand_in` makes.
+    repository: its hub id; None for the small models, which `ragqa.gptq.finetune.making` makes.
     rope_factor and trained_positions: the scaling that its configuration may leave out; None where it says
     all.
     window: positions for prompt and answer together, as its card measured them.
@@ -27,6 +27,7 @@ class Preset:
     restricted: the licence has to be shown when the model is used.
     revision: the commit that is downloaded; None where no public source names one, which takes the newest.
     sizes: hidden, intermediate, layers, heads, where known: what memory is computed from without the files.
+    max_blocks, block_tokens: what its prompts are packed with, where it was tuned on less than is usual.
     """
 
     repository: str | None
@@ -39,6 +40,8 @@ class Preset:
     restricted: bool = False
     revision: str | None = None
     sizes: tuple[int, int, int, int] | None = None
+    max_blocks: int | None = None
+    block_tokens: int | None = None
 
 
 def _airoboros(repository: str, factor: float, sizes: tuple[int, int, int, int]) -> Preset:
@@ -75,6 +78,13 @@ PRESETS: Mapping[str, Preset] = {
         "3B", "68c4276063d1496cdf13d0b8e8221f899bfa77f7", "Qwen Research License, non-commercial"
     ),
     "qwen2.5-7b": _qwen("7B", "e9c932ac1893a49ae0fc497ad6e1e86e2e39af20"),
+    "ragqa-135m": Preset(
+        repository=None,
+        window=16_384,
+        licence="Apache-2.0 (base), CC BY-SA 4.0 (adapter)",
+        max_blocks=3,
+        block_tokens=350,
+    ),
     "smollm2-135m": Preset(repository=None, window=8192, licence="Apache-2.0"),
 }
 """By the name that `--model` takes."""

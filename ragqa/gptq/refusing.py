@@ -24,11 +24,13 @@ NAME = "ragqa_refusal.json"
 @dataclass(frozen=True, slots=True)
 class RefusalRule:
     """Refuse where the log-odds of the refusal's first `tokens` tokens are at least `threshold`; `strict`
-    stands in its place under `--strict`."""
+    stands in its place under `--strict`. `judge` is the weight at which the log-odds that another judge gives
+    for the answer being there are taken off first."""
 
     tokens: int
     threshold: float
     strict: float
+    judge: float = 0.0
 
     def limit(self, *, strict: bool) -> float:
         """The threshold that counts."""
@@ -42,7 +44,8 @@ def read_rule(folder: Path) -> RefusalRule | None:
         return None
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-        return RefusalRule(int(held["tokens"]), float(held["threshold"]), float(held["strict"]))
+        threshold, strict = float(held["threshold"]), float(held["strict"])
+        return RefusalRule(int(held["tokens"]), threshold, strict, float(held.get("judge", 0.0)))
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is no refusal rule: {error!r}") from error
 

