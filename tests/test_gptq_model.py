@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
 from ragqa.errors import RagqaError  # noqa: E402
 from ragqa.gptq.checkpoint import open_checkpoint  # noqa: E402
 from ragqa.gptq.decoder import Decoder  # noqa: E402
-from ragqa.gptq.generate import Sampling, TextStream, choose, continue_text  # noqa: E402
+from ragqa.gptq.generate import Rules, Sampling, TextStream, choose, continue_text  # noqa: E402
 from ragqa.gptq.model import LoadOptions, load_model  # noqa: E402
 from ragqa.gptq.quantization import Quantization  # noqa: E402
 from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
@@ -128,7 +128,7 @@ def test_values_that_are_not_finite_are_an_error(tmp_path):
 
 
 def run(loaded, sampling, ends=frozenset(), stops=(), on_text=lambda _piece: None):
-    return continue_text(Decoder(loaded), Words(), IDS.tolist(), sampling, ends, stops, on_text)
+    return continue_text(Decoder(loaded), Words(), IDS.tolist(), Rules(sampling, ends, stops), on_text)
 
 
 def test_greedy_takes_the_likeliest_of_transformers(loaded):

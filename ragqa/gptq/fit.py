@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragqa.gptq.quantization import Quantization
-from ragqa.gptq.rope import head_size, read_scaling
+from ragqa.gptq.rope import head_size, read_scaling, window_of
 
 GIB = 2**30
 PREFILL_CHUNK = 1024
 """Tokens of a prefill step, as `ragqa.gptq.decoder` takes them."""
+NARROW_CACHES = (
+    ("8-bit KV cache (vLLM, llama.cpp, exllamav2)", 8.5),
+    ("4-bit KV cache (llama.cpp, exllamav2)", 4.5),
+)
+"""KV caches of other runtimes by the bits a value takes: 32 share a half float (ggml's q8_0 and q4_0); vLLM's
+fp8 takes 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +83,13 @@ def weight_bytes(config: Mapping[str, Any], quantization: Quantization) -> int:
     return int(layers * one) + plain
 
 
-def kv_bytes(config: Mapping[str, Any], context: int, bits: int = 16) -> int:
+def kv_bytes(config: Mapping[str, Any], context: int, bits: float = 16) -> int:
     """Bytes of the KV cache: 2 * layers * KV heads * head size a position (Pope et al.
 
     2022, arXiv:2211.05102).
     """
     values = 2 * int(config["num_hidden_layers"]) * _kv_heads(config) * head_size(config)
-    return values * context * bits // 8
+    return int(values * context * bits / 8)
 
 
 def activation_bytes(config: Mapping[str, Any], context: int) -> int:
@@ -110,8 +116,9 @@ def fit(
     fixed = weights + activations
     options = [
         FitOption("16-bit KV cache", fixed + kv_bytes(config, context), False),
-        FitOption("8-bit KV cache (vLLM, llama.cpp, exllama)", fixed + kv_bytes(config, context, 8), False),
-        FitOption("4-bit KV cache (llama.cpp, exllama)", fixed + kv_bytes(config, context, 4), False),
+    ]
+    options += [
+        FitOption(name, fixed + kv_bytes(config, context, bits), False) for name, bits in NARROW_CACHES
     ]
     options += [
         FitOption(
@@ -131,37 +138,39 @@ def fit(
         activations=activations,
         options=checked,
         longest_context=_longest(config, weights, memory) if room > 0 else 0,
-        runtimes=runtime_settings(config, context, name),
+        runtimes=runtime_settings(config, quantization, context, name),
     )
 
 
 def runtime_settings(
-    config: Mapping[str, Any], context: int, name: str = "MODEL"
+    config: Mapping[str, Any], quantization: Quantization, context: int, name: str = "MODEL"
 ) -> tuple[RuntimeSetting, ...]:
-    """The window and the linear scaling of a configuration as vLLM, llama.cpp and exllama take them.
+    """The window and the linear scaling of a configuration as other runtimes take them.
 
-    vLLM takes `max_position_embeddings` for the trained length and multiplies it by the factor itself.
+    vLLM takes `max_position_embeddings` for the trained length and multiplies it by the factor itself; none
+    takes more positions than that gives. The options are those of vLLM's and llama.cpp's manuals, and of
+    `model_init.py` in exllama and in exllamav2 0.3.2.
     """
     scaling = read_scaling(config)
-    linear = scaling.kind == "linear"
+    linear, factor = scaling.kind == "linear", f"{scaling.factor:g}"
+    length = min(context, window_of(config))
+    rope = f'{{"rope_type": "linear", "factor": {factor}, "rope_theta": {scaling.theta:g}}}'
     trained = int(config["max_position_embeddings"])
-    rope = f'{{"rope_type": "linear", "factor": {scaling.factor:g}, "rope_theta": {scaling.theta:g}}}'
     overrides = f' --hf-overrides \'{{"max_position_embeddings": {trained}, "rope_parameters": {rope}}}\''
-    return (
-        RuntimeSetting(
-            "vLLM",
-            f"vllm serve {name} --quantization gptq --max-model-len {context}"
-            + (overrides if linear else ""),
-        ),
-        RuntimeSetting(
+    # Marlin's kernels know no zero points; vLLM's other GPTQ kernel computes in fp16 alone.
+    kernels = "gptq_marlin" if quantization.sym else "gptq --dtype float16"
+    settings = (
+        ("vLLM", f"vllm serve {name} --quantization {kernels} --max-model-len {length}", overrides),
+        (
             "llama.cpp",
-            f"llama-server -m {name}.gguf --ctx-size {context}"
-            + (f" --rope-scaling linear --rope-scale {scaling.factor:g}" if linear else ""),
+            f"llama-server -m {name}.gguf --ctx-size {length}",
+            f" --rope-scaling linear --rope-scale {factor}",
         ),
-        RuntimeSetting(
-            "exllama",
-            f"max_seq_len {context}" + (f", compress_pos_emb {scaling.factor:g}" if linear else ""),
-        ),
+        ("exllama", f"--length {length}", f" --compress_pos_emb {factor}"),
+        ("exllamav2", f"--length {length}", f" --rope_scale {factor}"),
+    )
+    return tuple(
+        RuntimeSetting(runtime, plain + (scaled if linear else "")) for runtime, plain, scaled in settings
     )
 
 

@@ -113,27 +113,33 @@ def ignore_prompt(_logits: Tensor, _cache: KvCache) -> None:
     """Look at nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a continuation keeps to.
+
+    It ends at a token of `ends` or a string of `stops`. Only tokens that the `constraint` allows are written;
+    where it allows a single one, nothing is computed for it. `on_prompt` sees the first logits and the cache
+    behind them before anything is written; it leaves the cache as long as it was.
+    """
+
+    sampling: Sampling
+    ends: frozenset[int] = frozenset()
+    stops: tuple[str, ...] = ()
+    constraint: Constraint | None = None
+    on_prompt: OnPrompt = ignore_prompt
+
+
 def continue_text(
-    decoder: Decoder,
-    tokenizer: Any,
-    ids: Sequence[int],
-    sampling: Sampling,
-    ends: frozenset[int],
-    stops: Sequence[str],
-    on_text: Callable[[str], None],
-    constraint: Constraint | None = None,
-    on_prompt: OnPrompt = ignore_prompt,
+    decoder: Decoder, tokenizer: Any, ids: Sequence[int], rules: Rules, on_text: Callable[[str], None]
 ) -> Continuation:
     """Continue a prompt.
 
-    Ends at a token of `ends`, at a string of `stops`, at `max_tokens` or the window's end ("length"), or at
-    Ctrl-C ("interrupted", with what there is so far). Raises RagqaError where the prompt itself does not fit
-    the window. Only tokens that the `constraint` allows are written; where it allows a single one, nothing is
-    computed for it. `on_prompt` sees the first logits and the cache behind them before anything is written;
-    it leaves the cache as long as it was.
+    Ends as the rules say, at `max_tokens` or the window's end ("length"), or at Ctrl-C ("interrupted", with
+    what there is so far). Raises RagqaError where the prompt itself does not fit the window.
     """
+    sampling, constraint = rules.sampling, rules.constraint
     room = min(sampling.max_tokens, decoder.model.window - len(ids))
-    stream = TextStream(tokenizer, stops, on_text)
+    stream = TextStream(tokenizer, rules.stops, on_text)
     stopped: Stopped = "length"
     try:
         cache = decoder.new_cache(len(ids) + max(room, 0))
@@ -147,10 +153,10 @@ def continue_text(
                 logits = decoder.logits(torch.tensor(unread), cache)
                 unread = []
                 if place == 0:
-                    on_prompt(logits, cache)
+                    rules.on_prompt(logits, cache)
                     allowed = constraint.allowed(()) if constraint else None
                 token = choose(restrict(logits, allowed), sampling, chooser)
-            if token in ends:
+            if token in rules.ends:
                 stopped = "end"
                 break
             if stream.push(token):

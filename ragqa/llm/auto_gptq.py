@@ -25,7 +25,7 @@ from torch import Tensor
 from ragqa.errors import CheckpointError, EngineUnavailableError, RagqaError
 from ragqa.gptq.checkpoint import Checkpoint, open_checkpoint
 from ragqa.gptq.decoder import Decoder
-from ragqa.gptq.generate import Sampling, continue_text
+from ragqa.gptq.generate import Rules, Sampling, continue_text
 from ragqa.gptq.model import LoadOptions, scaled_config
 from ragqa.gptq.rope import window_of
 from ragqa.gptq.source import portable_config
@@ -34,6 +34,7 @@ from ragqa.llm.environment import VARIABLE, auto_gptq_python
 from ragqa.types import Generation, Prompt
 
 WORKER = Path(__file__).with_name("auto_gptq_worker.py")
+
 
 def worker_python() -> Path:
     """The Python that has auto-gptq. Raises EngineUnavailableError naming the command that builds it."""
@@ -212,9 +213,8 @@ class AutoGptqEngine:
         decoder = cast("Decoder", RemoteDecoder(self._worker, self.window))
         sampling = Sampling(options.max_tokens, options.temperature, options.top_p, options.seed)
         wording = self._wording
-        written = continue_text(
-            decoder, wording.tokenizer, prompt.token_ids, sampling, wording.ends, wording.stops, on_text
-        )
+        rules = Rules(sampling, wording.ends, wording.stops)
+        written = continue_text(decoder, wording.tokenizer, prompt.token_ids, rules, on_text)
         return Generation(written.text, len(written.ids), written.stopped)
 
     def close(self) -> None:
