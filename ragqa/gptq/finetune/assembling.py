@@ -21,12 +21,13 @@ CARD = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class AssembleOptions:
-    """How the merged weights are quantized. Groups of 64 divide the small model's widths, 128 do not."""
+    """How the merged weights are quantized; calibration and all else is as `QuantizeOptions` has it.
+
+    Groups of 64 divide the small model's widths, 128 do not.
+    """
 
     method: Literal["gptq", "rtn"] = "gptq"
     group_size: int = 64
-    samples: int = 32
-    sample_tokens: int = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +82,7 @@ def _quantize(merged: Path, part: Path, options: AssembleOptions, tick: Tick) ->
     def told(step: QuantizeProgress) -> None:
         tick("quantizing", step.done, step.layers)
 
-    settings = QuantizeOptions(
-        group_size=options.group_size,
-        method=options.method,
-        samples=options.samples,
-        sample_tokens=options.sample_tokens,
-    )
-    quantize(merged, part, settings, told)
+    quantize(merged, part, QuantizeOptions(group_size=options.group_size, method=options.method), told)
 
 
 def _checked(folder: Path, tick: Tick) -> CheckReport:
