@@ -57,8 +57,8 @@ tuned: $(VENV)/.dev
 	$(BIN)/python benchmarks/finetune_text.py $(TUNED)/text
 	$(BIN)/python benchmarks/finetune_data.py $(TUNED)
 	$(BIN)/ragqa model finetune smollm2-135m $(TUNED)/run --text $(TUNED)/text --examples $(TUNED)/examples.jsonl \
-		--validation $(TUNED)/validation.jsonl --rank 16 --window 1024 --reach 16384 --long-steps 100 \
-		--answer-steps 1200 --frozen-blocks 12
+		--validation $(TUNED)/validation.jsonl --rank 16 --window 1024 --reach 16384 --long-steps 40 \
+		--answer-steps 640 --frozen-blocks 12 --processes 2
 	test -f $(TUNED)/model/config.json || \
 		$(BIN)/ragqa model assemble smollm2-135m $(TUNED)/run/adapter $(TUNED)/model
 

@@ -1,6 +1,6 @@
 """Make the closed-context training examples from the question sets.
 
-    python benchmarks/finetune_data.py OUT [--groups 4000] [--seed 0] [--data ../shared]
+    python benchmarks/finetune_data.py OUT [--groups 1600] [--seed 0] [--data ../shared]
 
 Writes OUT/examples.jsonl and OUT/validation.jsonl (documents kept apart by title): one group a line, its
 blocks and the questions asked of them. Deterministic by seed. Lies under benchmarks/ because, like everything
@@ -241,7 +241,7 @@ def write_groups(path: Path, maker: Maker, count: int) -> Counter:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make closed-context training examples.")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--groups", type=int, default=1200)
+    parser.add_argument("--groups", type=int, default=1600)
     parser.add_argument("--validation-groups", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("RAGQA_EVAL_DATA", "../shared")))

@@ -1,18 +1,18 @@
-"""Measure a tuned adapter, greedy, on questions it never saw: answers, sources, refusals, with intervals.
+"""What a tuned model is worth, through the product's own answerer, blocks given (`ragqa eval --given`).
 
-    python benchmarks/finetune_measure.py answer BASE ADAPTER OUT [--set squad2 --questions 100 --blocks 1]
-    python benchmarks/finetune_measure.py report OUT…
+    python benchmarks/finetune_measure.py answer MODEL OUT --set squad2 --given 1 --questions 100
+    python benchmarks/finetune_measure.py fit VALIDATION.jsonl … --adapter FOLDER
+    python benchmarks/finetune_measure.py report OUT.jsonl … --rule FOLDER
 
-`answer` appends one line a question to OUT and goes on where an earlier run stopped; `--shard 0/2` takes
-every second question. `ADAPTER` may be `none`: the untuned base. Blocks are the gold (or nearest) passage
-among BM25-near passages of the same set, at every position. This asks the model alone, without retrieval,
-check or refusal rule, so that a learning curve shows the model; only the odd half of a set is asked, the even
-one is trained on. `ragqa eval SET --part odd --engine gptq --model FOLDER` measures the whole product.
+`answer` never refuses and keeps, a question a line, what the model wrote, its log-odds of refusing and the
+quoting engine's of an answer being there; so `fit` can choose a rule on questions kept apart from training
+(`--part kept`: even half, subjects that no training example is of) and `report` can apply it to the odd half.
+A run that was stopped goes on. `fit` writes the rule into the adapter's configuration.
 """
 
 import argparse
 import json
-import random
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,190 +21,224 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
 import torch
-from finetune_sets import Near, Passage
+from finetune_sets import kept_apart
 
-from ragqa.citations.replies import parse_reply
+from ingest.embed import load_embedder
+from ingest.index import open_index
+from ragqa.answering import Answerer
 from ragqa.evaluation.bootstrap import mean_with_interval
-from ragqa.evaluation.question_set import read_set
+from ragqa.evaluation.given import GivenRetriever
+from ragqa.evaluation.question_set import Question, read_set
 from ragqa.evaluation.refusing import auroc
-from ragqa.evaluation.suite import half_of
-from ragqa.evaluation.wording import token_f1
-from ragqa.gptq.constrained import SourceConstraint, restrict
-from ragqa.gptq.decoder import Decoder
-from ragqa.gptq.dense import load_dense
-from ragqa.gptq.finetune.base import CHATML
-from ragqa.gptq.finetune.lora import apply_adapter
-from ragqa.gptq.finetune.rows import DECISION_TOKENS, ChatEncoder
-from ragqa.gptq.model import LoadOptions
-from ragqa.gptq.source import open_source
-from ragqa.prompt import instruction_for, metadata_lines, write
-from ragqa.types import REFUSAL, ContextBlock, Prompt
+from ragqa.evaluation.suite import build_index, cache_of, drawn, half_of
+from ragqa.evaluation.wording import exact_match, token_f1
+from ragqa.gptq.finetune.lora import CONFIG
+from ragqa.gptq.finetune.rows import DECISION_TOKENS
+from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
+from ragqa.settings import AnswerSettings
+from ragqa.types import REFUSAL
+from ragqa.wiring import EngineChoice, build_engine, packed_for
 
-LIMIT = 96
+STRICT_RECALL = 0.8
+MARKERS = ("BEGIN", "ENDIN", "ENDCONTEXT")
 
 
-def read(folder: Path) -> tuple[list[Passage], list[dict[str, Any]]]:
-    """Documents as passages, and the questions."""
-    passages = []
-    for number, line in enumerate((folder / "documents.jsonl").open(encoding="utf-8")):
-        document = json.loads(line)
-        words = document["text"].split(" ")
-        text = " ".join(words[:350])
-        passages.append(Passage(number, folder.name, document["id"], document["title"], "", 1, text))
-    return passages, [json.loads(line) for line in (folder / "questions.jsonl").open(encoding="utf-8")]
+class Odds:
+    """Remembers the log-odds that a rule was told last, and never lets it refuse."""
+
+    last = math.nan
+
+    def __init__(self) -> None:
+        def decide(constraint: RefusalConstraint, odds: float, **_strictness: bool) -> None:
+            self.last = odds
+            constraint.refuses, constraint.confidence = False, 1.0
+
+        RefusalConstraint.decide = decide
 
 
-def blocks_for(
-    question: dict[str, Any], passages: Sequence[Passage], near: Near, count: int
-) -> list[ContextBlock]:
-    """The gold or nearest passage among near ones, in an order that the question's id fixes."""
-    wanted = (question["gold_doc_ids"] or [question["meta"].get("nearest_doc")])[0]
-    chosen = [passage for passage in passages if passage.document == wanted][:1]
-    for other in near.search(question["question"], count + 4) if count > 1 else []:
-        held = any(answer.casefold() in other.text.casefold() for answer in question["answers"])
-        if len(chosen) < count and other.document != wanted and not held:
-            chosen.append(other)
-    random.Random(question["id"]).shuffle(chosen)
-    return [block_of(passage) for passage in chosen]
+def chosen_questions(options: argparse.Namespace, questions: Sequence[Question]) -> tuple[Question, ...]:
+    def wanted(one: Question) -> bool:
+        if options.part == "kept":
+            return half_of(one) == "even" and kept_apart(options.set, one.subject)
+        return options.part in ("all", half_of(one))
 
-
-def block_of(passage: Passage) -> ContextBlock:
-    """A block as the packer makes it, of a file named after its document."""
-    source = f"{passage.title.replace(' ', '-').lower()[:40]}-{passage.number}.md"
-    lines = metadata_lines(source=source, title=passage.title)
-    empty: dict[str, Any] = {"section": (), "page": None, "page_end": None, "start": 0, "text_sha256": ""}
-    return ContextBlock(
-        key=source, source=source, document_id=passage.document, title=passage.title, end=len(passage.text),
-        text=passage.text, metadata=lines, score=0.0, **empty,
-    )  # fmt: skip
-
-
-class Model:
-    """The tuned model, unquantized, greedy."""
-
-    def __init__(self, base: Path, adapter: Path | None, factor: float) -> None:
-        self.loaded = load_dense(base, LoadOptions(rope_factor=factor if factor != 1 else None))
-        if adapter:
-            apply_adapter(self.loaded.module, adapter)
-        self.tokenizer = open_source(base).tokenizer()
-        self.tokenizer.chat_template = CHATML
-        self.encoder = ChatEncoder(self.tokenizer)
-        self.decoder = Decoder(self.loaded)
-
-    def reply(self, blocks: Sequence[ContextBlock], question: str) -> tuple[str, float, bool]:
-        """Text, log-probability of beginning the refusal, and whether the reply came to its end."""
-        message = write([(block.metadata, block.text) for block in blocks], instruction_for(question))
-        ids = self.encoder.prompt(message)
-        ends = frozenset({self.encoder.end})
-        constraint = SourceConstraint([block.metadata for block in blocks], self.tokenizer, ends)
-        cache = self.decoder.new_cache(len(ids) + LIMIT + DECISION_TOKENS)
-        logits = self.decoder.logits(torch.tensor(ids), cache)
-        refusing = self._refusing(logits, cache)
-        written: list[int] = []
-        while len(written) < LIMIT:
-            token = int(restrict(logits, constraint.allowed(written)).argmax())
-            if token in ends:
-                break
-            written.append(token)
-            logits = self.decoder.logits(torch.tensor([token]), cache)
-        text = self.tokenizer.decode(written, skip_special_tokens=True)
-        return text, refusing, len(written) < LIMIT
-
-    def _refusing(self, logits: Any, cache: Any) -> float:
-        total, length = 0.0, cache.length
-        first = self.encoder.text(REFUSAL)[:DECISION_TOKENS]
-        for place, token in enumerate(first):
-            total += float(torch.log_softmax(logits, -1)[token])
-            if place + 1 < len(first):
-                logits = self.decoder.logits(torch.tensor([token]), cache)
-        cache.length = length
-        return total
+    return drawn(tuple(one for one in questions if wanted(one)), options.questions)
 
 
 def answer(options: argparse.Namespace) -> None:
-    passages, questions = read(options.data / "eval" / options.set)
-    near = Near(passages)
-    subjects = {one.id: half_of(one) for one in read_set(options.data / "eval" / options.set).questions}
-    questions = [one for one in questions if options.part in ("all", subjects[one["id"]])]
-    chosen = random.Random(0).sample(questions, min(options.questions, len(questions)))
-    part, parts = map(int, options.shard.split("/"))
+    torch.set_num_threads(options.threads)
+    folder = options.data / "eval" / options.set
+    question_set = read_set(folder)
+    index, places = build_index(
+        question_set, options.work / options.set if options.work else cache_of(folder)
+    )
+    choice = EngineChoice("gptq", options.model)
     done = set()
     if options.out.is_file():
         done = {json.loads(line)["id"] for line in options.out.read_text(encoding="utf-8").splitlines()}
-    model = Model(options.base, None if str(options.adapter) == "none" else options.adapter, options.factor)
-    with options.out.open("a", encoding="utf-8") as out:
-        for question in chosen[part::parts]:
-            if question["id"] in done:
+    with open_index(index) as opened, options.out.open("a", encoding="utf-8") as out:
+        embedder = load_embedder(opened.settings.embedder)
+        engine = build_engine(choice, embedder)
+        odds, judge = Odds(), engine.judge
+        engine = replace(engine, rule=RefusalRule(DECISION_TOKENS, 0.0, 0.0))
+        settings = packed_for(choice, options.retrieval)
+        retriever = GivenRetriever(opened, embedder, settings)
+        retriever.places, retriever.count = places, options.given
+        answerer = Answerer(retriever, engine, AnswerSettings(max_answer_tokens=96))
+        for question in chosen_questions(options, question_set.questions):
+            if question.id in done:
                 continue
-            blocks = blocks_for(question, passages, near, options.blocks)
-            text, refusing, ended = model.reply(blocks, question["question"])
-            out.write(json.dumps(line_of(question, blocks, text, refusing, ended), ensure_ascii=False) + "\n")
+            hidden = frozenset(question.gold) if options.blind else frozenset()
+            retriever.turn_to(question, hidden)
+            told = answerer.ask(question.text)
+            line = line_of(question, told, places, options) | {
+                "odds": odds.last, "judge": judge(told.prompt) if told.prompt else 0.0,
+            }  # fmt: skip
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
             out.flush()
 
 
-def line_of(
-    question: dict[str, Any], blocks: Sequence[ContextBlock], text: str, refusing: float, ended: bool
-) -> dict[str, Any]:
-    """What came out, read as the product reads it."""
-    prompt = Prompt(question["question"], "", (), tuple(replace(block) for block in blocks), (), 0)
-    reply = parse_reply(text, prompt)
-    gold = question["gold_doc_ids"]
-    claimed = [block.document_id for block in blocks if block.key in reply.claimed]
-    refused = reply.refuses or REFUSAL[:13] in reply.answer
-    f1 = token_f1(reply.answer, question["answers"]) if question["answers"] else 0.0
+def line_of(question: Question, told: Any, places: dict[str, str], options: argparse.Namespace) -> dict:
+    """What came of one question, nothing refused but what the check refuses."""
+    raw = told.generation.text if told.generation else ""
+    blocks = [places[block.source] for block in told.prompt.blocks] if told.prompt else []
+    sources = {block.key: places[block.source] for block in told.prompt.blocks} if told.prompt else {}
+    cited = [sources[citation.block_key] for citation in told.citations]
+    from ragqa.citations.replies import parse_reply
+
+    reply = parse_reply(raw, told.prompt)
+    claimed = [sources[key] for key in reply.claimed]
+    ended = bool(told.generation) and told.generation.stopped == "end"
     return {
-        "id": question["id"], "question": question["question"], "answers": question["answers"],
-        "answerable": question["answerable"], "raw": text, "answer": reply.answer, "refused": refused,
-        "refusing": refusing, "f1": f1,
-        "cited": bool(claimed), "right": bool(claimed) and all(one in gold for one in claimed),
-        "malformed": not ended or bool(reply.invented) or not reply.answer or "BEGIN" in text,
+        "set": options.set, "id": question.id, "question": question.text, "answers": question.answers,
+        "answerable": question.answerable and not options.blind, "given": options.given, "raw": raw,
+        "answer": reply.answer, "checked": not told.refused, "verdicts": [s.verdict for s in told.sentences],
+        "f1": token_f1(reply.answer, question.answers) if question.answers else 0.0,
+        "em": float(exact_match(reply.answer, question.answers)) if question.answers else 0.0,
+        "claimed": bool(claimed), "claimed_right": bool(claimed) and all(c in question.gold for c in claimed),
+        "cited_right": bool(cited) and cited[0] in question.gold,
+        "malformed": not ended or not reply.answer or any(marker in raw for marker in MARKERS),
+        "place": next((n for n, one in enumerate(blocks) if one in question.gold), None),
+        "prompt_tokens": len(told.prompt.token_ids) if told.prompt else 0,
+        "seconds": told.seconds_generate,
     }  # fmt: skip
 
 
-def report(files: Sequence[Path]) -> None:
-    lines = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+def read_lines(files: Sequence[Path]) -> list[dict]:
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def score(line: dict, rule: RefusalRule) -> float:
+    """What the rule compares with its threshold."""
+    return line["odds"] - rule.judge * line["judge"]
+
+
+def fit(options: argparse.Namespace) -> None:
+    """The weight that separates best, the threshold where recall less over-refusal is largest.
+
+    Sets weigh alike, whatever their size. The strict threshold refuses STRICT_RECALL of the unanswerable.
+    """
+    lines = read_lines(options.files)
+    best = None
+    for weight in (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0):
+        rule = RefusalRule(DECISION_TOKENS, 0.0, 0.0, weight)
+        scores = np.asarray([score(line, rule) for line in lines])
+        able = np.asarray([line["answerable"] for line in lines])
+        area = auroc(scores[~able].tolist(), scores[able].tolist())
+        gains = [(gain(scores, able, lines, cut), cut) for cut in np.unique(scores)]
+        value, cut = max(gains)
+        print(f"judge {weight}: AUROC {area:.3f}, recall less over-refusal {value:.3f} at {cut:.2f}")
+        if best is None or area > best[0]:
+            strict = float(np.sort(scores[~able])[int((1 - STRICT_RECALL) * (~able).sum())])
+            best = area, replace(rule, threshold=float(cut), strict=min(strict, float(cut)))
+    assert best is not None
+    print(best[1])
+    if options.adapter:
+        path = options.adapter / CONFIG
+        config = json.loads(path.read_text(encoding="utf-8"))
+        rule = best[1]
+        config["ragqa"]["refusal"] = {name: getattr(rule, name) for name in rule.__dataclass_fields__}
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def gain(scores: np.ndarray, able: np.ndarray, lines: Sequence[dict], cut: float) -> float:
+    """Refusal recall less over-refusal at a threshold, the mean over sets."""
+    names = np.asarray([line["set"] for line in lines])
+    refused = scores >= cut
+    found = []
+    for name in dict.fromkeys(names):
+        here = names == name
+        if (here & able).any() and (here & ~able).any():
+            found.append(refused[here & ~able].mean() - refused[here & able].mean())
+    return float(np.mean(found)) if found else float(refused[~able].mean() - refused[able].mean())
+
+
+def rule_of(path: Path | None) -> RefusalRule:
+    if path is None:
+        return RefusalRule(DECISION_TOKENS, math.inf, math.inf)
+    return RefusalRule(**json.loads((path / CONFIG).read_text(encoding="utf-8"))["ragqa"]["refusal"])
+
+
+def report(options: argparse.Namespace) -> None:
+    lines, rule = read_lines(options.files), rule_of(options.rule)
+    for line in lines:
+        line["refused"] = score(line, rule) >= rule.threshold or line["answer"].startswith(REFUSAL[:13])
+        line["shown"] = not line["refused"] and line["checked"]
     able = [line for line in lines if line["answerable"]]
     unable = [line for line in lines if not line["answerable"]]
     told = [line for line in able if not line["refused"]]
     figures = {
-        "f1 (a refusal scores 0)": [0.0 if line["refused"] else line["f1"] for line in able],
+        "f1, a refusal counts 0": [line["f1"] * (not line["refused"]) for line in able],
         "f1 where answered": [line["f1"] for line in told],
-        "right source, of answers": [float(line["right"]) for line in told],
+        "em where answered": [line["em"] for line in told],
+        "f1, refused or stopped by the check 0": [line["f1"] * line["shown"] for line in able],
+        "source the model names is right": [float(line["claimed_right"]) for line in told if line["claimed"]],
+        "source the product cites is right": [float(line["cited_right"]) for line in told if line["shown"]],
         "refusal recall": [float(line["refused"]) for line in unable],
         "over-refusal": [float(line["refused"]) for line in able],
+        "refusal recall, check included": [float(not line["shown"]) for line in unable],
+        "over-refusal, check included": [float(not line["shown"]) for line in able],
         "malformed": [float(line["malformed"]) for line in lines],
+        "prompt tokens": [float(line["prompt_tokens"]) for line in lines],
+        "seconds": [line["seconds"] for line in lines],
     }
     for name, values in figures.items():
         if values:
             found = mean_with_interval(values)
-            print(f"{name:26s} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] n={found.n}")
+            print(f"{name:38s} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] n={found.n}")
     if able and unable:
-        scores = [[line["refusing"] for line in part] for part in (unable, able)]
-        print(f"{'refusal AUROC':26s} {auroc(*scores):.3f} (log-probability of beginning the refusal)")
+        for name, weighed in (("model alone", replace(rule, judge=0.0)), ("as the rule weighs", rule)):
+            scores = [[score(line, weighed) for line in part] for part in (unable, able)]
+            print(f"{'refusal AUROC, ' + name:38s} {auroc(*scores):.3f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure a tuned adapter.")
+    from ragqa.settings import RetrievalSettings
+
+    parser = argparse.ArgumentParser(description="Measure a tuned model.")
     commands = parser.add_subparsers(dest="command", required=True)
     asking = commands.add_parser("answer")
-    for name in ("base", "adapter", "out"):
-        asking.add_argument(name, type=Path)
+    asking.add_argument("model")
+    asking.add_argument("out", type=Path)
     asking.add_argument("--set", default="squad2")
     asking.add_argument("--questions", type=int, default=100)
-    asking.add_argument("--blocks", type=int, default=1)
-    asking.add_argument("--part", choices=("all", "even", "odd"), default="odd")
-    asking.add_argument("--factor", type=float, default=2.0)
-    asking.add_argument("--shard", default="0/1")
+    asking.add_argument("--given", type=int, default=1)
+    asking.add_argument("--blind", action="store_true", help="without the gold documents")
+    asking.add_argument("--part", choices=("all", "even", "odd", "kept"), default="odd")
+    asking.add_argument("--threads", type=int, default=1)
     asking.add_argument("--data", type=Path, default=Path("../shared"))
+    asking.add_argument("--work", type=Path, help="where the indexes lie")
+    asking.set_defaults(retrieval=RetrievalSettings())
+    fitting = commands.add_parser("fit")
+    fitting.add_argument("files", type=Path, nargs="+")
+    fitting.add_argument("--adapter", type=Path)
     reporting = commands.add_parser("report")
     reporting.add_argument("files", type=Path, nargs="+")
+    reporting.add_argument("--rule", type=Path, help="the adapter whose rule refuses")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    if options.command == "answer":
-        answer(options)
-    else:
-        report(options.files)
+    {"answer": answer, "fit": fit, "report": report}[options.command](options)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,10 @@ def finetune(
         typer.Option("--validation", metavar="FILE", help="Examples kept apart.", show_default=False),
     ] = None,
     rope_factor: Annotated[float, typer.Option("--rope-factor", min=1.0, metavar="F", help="Scaling.")] = 2.0,
-    long_steps: Annotated[int, typer.Option("--long-steps", min=0, help="Steps on plain text.")] = 100,
+    long_steps: Annotated[
+        int,
+        typer.Option("--long-steps", min=0, help="Steps on plain text; the rate falls in the last quarter."),
+    ] = 100,
     window: Annotated[int, typer.Option("--window", min=16, help="Tokens a row of plain text.")] = 8192,
     reach: Annotated[
         int,
@@ -52,14 +55,20 @@ def finetune(
             "--reach", min=0, help="Every second row's positions jump once, by up to this many. 0: none."
         ),
     ] = 0,
-    answer_steps: Annotated[int, typer.Option("--answer-steps", min=0, help="Steps on examples.")] = 1000,
+    answer_steps: Annotated[
+        int,
+        typer.Option("--answer-steps", min=0, help="Steps on examples; the rate falls in the second half."),
+    ] = 1000,
     frozen_blocks: Annotated[
         int, typer.Option("--frozen-blocks", min=0, help="Lowest blocks that examples do not change.")
     ] = 0,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Rows a step, in both stages.")] = 2,
     rate: Annotated[
-        float, typer.Option("--rate", min=0.0, help="Peak learning rate, in both stages.")
-    ] = 1e-3,
+        float, typer.Option("--rate", min=0.0, help="Peak learning rate of the first stage.")
+    ] = 2e-3,
+    answer_rate: Annotated[
+        float, typer.Option("--answer-rate", min=0.0, help="Peak learning rate of the second stage.")
+    ] = 1.5e-3,
     rank: Annotated[int, typer.Option("--rank", min=1, help="Of the adapter; its alpha is twice that.")] = 32,
     processes: Annotated[int, typer.Option("--processes", min=1, help="On the CPU, one thread each.")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="Of order and initial weights.")] = 0,
@@ -87,10 +96,10 @@ def finetune(
                 texts=text_files(texts or []),
                 window=window,
                 reach=reach,
-                long=Stage(long_steps, rows, rate, warmup=4, decay=long_steps // 5),
+                long=Stage(long_steps, rows, rate, warmup=4, decay=long_steps // 4),
                 examples=examples,
                 validation=validation,
-                answers=Stage(answer_steps, rows, rate, warmup=10, decay=answer_steps // 5),
+                answers=Stage(answer_steps, rows, answer_rate, warmup=10, decay=answer_steps // 2),
                 frozen_blocks=frozen_blocks,
                 factor=rope_factor,
                 rank=rank,
