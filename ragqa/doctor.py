@@ -87,7 +87,8 @@ def model_findings() -> Iterator[Finding]:
             state: State = "ok" if made else "missing"
             yield Finding("model", name, state, licence if made else f"ragqa model make {name}; {licence}")
         else:
-            yield Finding("model", name, "note", f"{preset.repository}; {licence}")
+            commit = f"@{preset.revision}" if preset.revision else f", newest commit; {name}@COMMIT pins one"
+            yield Finding("model", name, "note", f"{preset.repository}{commit}; {licence}")
 
 
 def index_finding(index: Path | None) -> Finding:

@@ -102,10 +102,6 @@ def test_a_model_is_packed_with_the_blocks_it_was_tuned_on():
     assert packed_for(EngineChoice("gptq"), usual) == tuned
 
 
-def test_presets_have_wrappers_that_exist():
-    assert all(preset.wrapper in (None, *WRAPPERS) for preset in PRESETS.values())
-
-
 def test_smollm2_answers():
     """The real model, where `ragqa model make` brought it."""
     if not is_made(UNTUNED):

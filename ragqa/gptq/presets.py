@@ -25,7 +25,8 @@ class Preset:
     window: positions for prompt and answer together, as its card measured them.
     wrapper: a name in `ragqa.prompt.WRAPPERS`; None for the tokenizer's own chat template.
     restricted: the licence has to be shown when the model is used.
-    revision: the commit that is downloaded; None where no public source names one, which takes the newest.
+    revision: the commit that is downloaded; None where no public source names one: then the newest is taken,
+        and said to be.
     sizes: hidden, intermediate, layers, heads, where known: what memory is computed from without the files.
     max_blocks, block_tokens: what its prompts are packed with, where it was tuned on less than is usual.
     """
@@ -91,5 +92,12 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset_of(model: str) -> Preset | None:
-    """The preset of that name or hub id, if there is one."""
-    return PRESETS.get(model) or next((one for one in PRESETS.values() if one.repository == model), None)
+    """The preset of that name or hub id, if there is one; `NAME@COMMIT` is that of `NAME`."""
+    name = split_revision(model)[0]
+    return PRESETS.get(name) or next((one for one in PRESETS.values() if one.repository == name), None)
+
+
+def split_revision(model: str) -> tuple[str, str | None]:
+    """`NAME@COMMIT` as a name and a commit; without `@`, no commit."""
+    name, _, revision = model.partition("@")
+    return name, revision or None

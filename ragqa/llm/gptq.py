@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import CheckpointError, EngineUnavailableError
 from ragqa.gptq.finetune.making import Tick, make, silent
-from ragqa.gptq.presets import PRESETS, Preset, preset_of
+from ragqa.gptq.presets import PRESETS, Preset, preset_of, split_revision
 from ragqa.gptq.proof import read_proven_length
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
 from ragqa.prompt import WRAPPERS
@@ -158,7 +158,10 @@ def open_gptq_engine(
 
 
 def find_model(model: str, revision: str | None = None, tick: Tick = silent) -> tuple[Preset | None, Path]:
-    """The preset behind a name, if any, and the folder its weights lie in; the small ones are made."""
+    """The preset behind a name, if any, and the folder its weights lie in; the small ones are made.
+
+    `NAME@COMMIT` takes that commit of the hub's repository. Warns where no commit is named at all.
+    """
     from ragqa.gptq.configuration import find_folder
 
     name, colon, path = model.partition(":")
@@ -167,9 +170,23 @@ def find_model(model: str, revision: str | None = None, tick: Tick = silent) -> 
     preset = None if Path(model).expanduser().is_dir() else preset_of(model)
     if preset is None:
         return None, find_folder(model, revision)
-    if preset.repository is not None:
-        return preset, find_folder(preset.repository, revision or preset.revision)
-    return preset, make(model, tick)
+    name, named = split_revision(model)
+    if preset.repository is None:
+        if revision or named:
+            raise CheckpointError(f"{name} is made here and has no commits to choose from.")
+        return preset, make(model, tick)
+    commit = revision or named or preset.revision
+    folder = find_folder(preset.repository, commit)
+    if commit is None:
+        found = folder.name if folder.parent.name == "snapshots" else "COMMIT"
+        logger.warning(
+            "%s: no commit of %s is pinned, its newest is taken. --model %s@%s pins one.",
+            name,
+            preset.repository,
+            name,
+            found,
+        )
+    return preset, folder
 
 
 def preset_options(preset: Preset | None, options: "LoadOptions") -> "LoadOptions":
