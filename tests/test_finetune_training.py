@@ -26,8 +26,9 @@ from tests.finetune_support import CORPUS, make_base, make_tokenizer
 torch = pytest.importorskip("torch")
 
 from ragqa.gptq.finetune.base import load_base, write_merged  # noqa: E402
+from ragqa.gptq.finetune.frozen import FrozenLinear, freeze_in_bits  # noqa: E402
 from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, apply_adapter, merge_adapter  # noqa: E402
-from ragqa.gptq.finetune.loss import forward, log_probabilities  # noqa: E402
+from ragqa.gptq.finetune.loss import backward, forward, log_probabilities  # noqa: E402
 from ragqa.gptq.finetune.run import finetune, learning_rate  # noqa: E402
 from ragqa.gptq.finetune.validation import auroc, log_odds_of, rule_from  # noqa: E402
 
@@ -217,6 +218,40 @@ def test_training_lowers_the_loss_and_the_adapter_written_is_the_model_trained(o
     assert not adapter_tensors(model)
     assert forward(model, row, CPU) < before - 1
     assert (options.out / "progress.jsonl").read_text().count("\n") == 3 + 8 + 2
+
+
+def test_a_frozen_base_in_four_bits_gives_the_gradients_of_the_weights_it_stands_for(base):
+    packed, _ = load_base(base, 2.0)
+    dense, _ = load_base(base, 2.0)
+    freeze_in_bits(packed, 4, 32)
+    for name, part in packed.named_modules():
+        if isinstance(part, FrozenLinear):
+            dense.get_submodule(name).weight.data = part.packed.dequantized()
+    row = question_row(GROUP, ChatEncoder(make_tokenizer()))
+    gradients = []
+    for model in (packed, dense):
+        add_adapter(model, 4, 8.0, seed=1)
+        for tensor in adapter_tensors(model).values():
+            torch.nn.init.normal_(tensor, std=0.1, generator=torch.Generator().manual_seed(1))
+        backward(model, row, row.weight, CPU)
+        gradients.append({name: tensor.grad for name, tensor in adapter_tensors(model).items()})
+    for name, gradient in gradients[1].items():
+        torch.testing.assert_close(gradients[0][name], gradient)
+    with pytest.raises(CheckpointError, match="full-precision"):
+        merge_adapter(packed)
+
+
+def test_a_base_frozen_in_four_bits_trains_and_its_adapter_fits_the_whole_one(options):
+    losses = []
+    report = finetune(
+        replace(options, frozen_bits=4, frozen_group=32, texts=(), validation=None),
+        lambda event: losses.append(event.loss),
+    )
+    assert losses[-1] < losses[0] - 0.1
+    model, _ = load_base(options.base, options.factor)
+    apply_adapter(model, report.adapter)
+    with pytest.raises(CheckpointError, match="groups of 64"):
+        finetune(replace(options, out=options.out / "64", frozen_bits=4))
 
 
 def test_bfloat16_trains_too(options):

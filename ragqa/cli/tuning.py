@@ -62,6 +62,12 @@ def finetune(
     frozen_blocks: Annotated[
         int, typer.Option("--frozen-blocks", min=0, help="Lowest blocks that examples do not change.")
     ] = 0,
+    frozen_bits: Annotated[
+        int,
+        typer.Option(
+            "--frozen-bits", metavar="0|4|8", help="Hold the frozen base in so few bits (QLoRA). 0: as it is."
+        ),
+    ] = 0,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Rows a step, in both stages.")] = 2,
     rate: Annotated[
         float, typer.Option("--rate", min=0.0, help="Peak learning rate of the first stage.")
@@ -77,6 +83,8 @@ def finetune(
 
     Safe to stop: the same command goes on from the last checkpoint, a few minutes back at most.
     """
+    if frozen_bits not in (0, 4, 8):
+        raise typer.BadParameter("0, 4 or 8", param_hint="--frozen-bits")
     with progress() as tick:
         from ragqa.gptq.finetune.options import FinetuneOptions, Stage, Step, Validation
         from ragqa.gptq.finetune.run import finetune
@@ -101,6 +109,7 @@ def finetune(
                 validation=validation,
                 answers=Stage(answer_steps, rows, answer_rate, warmup=10, decay=answer_steps // 2),
                 frozen_blocks=frozen_blocks,
+                frozen_bits=4 if frozen_bits == 4 else 8 if frozen_bits == 8 else 0,
                 factor=rope_factor,
                 rank=rank,
                 alpha=2.0 * rank,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ragqa.errors import CheckpointError
+from ragqa.gptq.finetune.frozen import FrozenLinear
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 WEIGHTS = "adapter_model.safetensors"
@@ -24,7 +25,9 @@ _PREFIX = "base_model.model."
 class LoraLinear(nn.Module):
     """A frozen linear layer and a trained product of rank r beside it: W x + (alpha / r) B A x."""
 
-    def __init__(self, base: nn.Linear, rank: int, alpha: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, base: nn.Linear | FrozenLinear, rank: int, alpha: float, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.base = base
         self.scale = alpha / rank
@@ -48,7 +51,9 @@ def add_adapter(model: nn.Module, rank: int, alpha: float, seed: int) -> None:
     model.requires_grad_(requires_grad=False)
     generator = torch.Generator().manual_seed(seed)
     found = [
-        name for name, part in model.named_modules() if isinstance(part, nn.Linear) and name.endswith(TARGETS)
+        name
+        for name, part in model.named_modules()
+        if isinstance(part, nn.Linear | FrozenLinear) and name.endswith(TARGETS)
     ]
     for name in found:
         parent, leaf = _parent(model, name)
@@ -62,8 +67,13 @@ def freeze_blocks(model: Any, count: int) -> None:
 
 
 def merge_adapter(model: nn.Module) -> None:
-    """Add each product to its frozen weight and put the plain layer back, in place."""
+    """Add each product to its frozen weight and put the plain layer back, in place.
+
+    The weights are those of the full-precision base: a base frozen in few bits has none to add to.
+    """
     for name, layer in list(adapted_layers(model)):
+        if isinstance(layer.base, FrozenLinear):
+            raise CheckpointError("an adapter is merged into full-precision weights, not into packed ones")
         with torch.no_grad():
             layer.base.weight += (layer.scale * (layer.lora_B @ layer.lora_A)).to(layer.base.weight.dtype)
         parent, leaf = _parent(model, name)

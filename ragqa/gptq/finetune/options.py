@@ -42,6 +42,9 @@ class FinetuneOptions:
     validate_every: int = 100
     # The lowest blocks keep their adapter of stage 1: no gradient goes through them.
     frozen_blocks: int = 0
+    # Bits of the frozen base while it is trained beside (QLoRA); 0 leaves it as it is.
+    frozen_bits: Literal[0, 4, 8] = 0
+    frozen_group: int = 64
     # The adapter.
     factor: float = 2.0
     rank: int = 32

@@ -12,6 +12,7 @@ import torch
 
 from ragqa.errors import CheckpointError
 from ragqa.gptq.finetune.base import load_base
+from ragqa.gptq.finetune.frozen import freeze_in_bits
 from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, freeze_blocks, write_adapter
 from ragqa.gptq.finetune.loss import backward
 from ragqa.gptq.finetune.options import (
@@ -102,6 +103,8 @@ def _open(options: FinetuneOptions, members: Team, progress: Progress) -> _Sessi
     dtype = _dtype(options, device)
     # The frozen weights lie in the type they are multiplied in; the adapter stays in fp32.
     model, tokenizer = load_base(options.base, options.factor, dtype)
+    if options.frozen_bits:
+        freeze_in_bits(model, options.frozen_bits, options.frozen_group)
     add_adapter(model, options.rank, options.alpha, options.seed)
     model.to(device).train()
     parameters = list(adapter_tensors(model).values())

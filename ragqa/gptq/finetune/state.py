@@ -43,6 +43,7 @@ def fingerprint(options: FinetuneOptions) -> dict[str, Any]:
         "rank": options.rank,
         "alpha": options.alpha,
         "seed": options.seed,
+        "frozen_bits": options.frozen_bits,
         "window": options.window,
         "reach": options.reach,
         "long_rows": options.long.rows,
