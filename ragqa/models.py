@@ -92,7 +92,8 @@ def measure_curves(
 def fit_of(name: str, context: int, memory: int) -> "FitReport":
     """What the model of that name needs for `context` positions, against `memory` bytes.
 
-    A preset whose sizes are known is computed without its files.
+    A preset whose sizes are known is computed without its files. Other runtimes are given the hub id, or the
+    folder.
     """
     from ragqa.gptq.configuration import read_configuration
     from ragqa.gptq.fit import fit
@@ -103,13 +104,15 @@ def fit_of(name: str, context: int, memory: int) -> "FitReport":
 
     known = preset_of(name)
     if known is not None and known.sizes is not None:
-        values, quantization = config_of(known, known.sizes), Quantization(4, 128, desc_act=True, sym=False)
+        # auto-gptq's own settings with act-order: their quantize_config.json has 184 bytes, as those come to.
+        values, quantization = config_of(known, known.sizes), Quantization(4, 128, desc_act=True, sym=True)
         config = scaled_config(values, preset_options(known, LoadOptions()))
-        return fit(config, quantization, context, memory, name)
+        return fit(config, quantization, context, memory, known.repository or name)
     preset, folder = find_model(name)
     read = read_configuration(folder)
     config = scaled_config(read.values, preset_options(preset, LoadOptions()))
-    return fit(config, read.quantization, context, memory, name)
+    shown = preset.repository if preset and preset.repository else str(folder)
+    return fit(config, read.quantization, context, memory, shown)
 
 
 def config_of(preset: "Preset", sizes: tuple[int, int, int, int]) -> dict[str, Any]:

@@ -69,6 +69,16 @@ def test_an_unscaled_model_gets_no_scaling_and_no_more_than_its_window():
     assert settings["exllama"] == settings["exllamav2"] == "--length 2048"
 
 
+def test_a_presets_runtimes_are_given_its_hub_id():
+    pytest.importorskip("torch", reason="the gptq extra is not installed")
+    from ragqa.models import fit_of
+
+    settings = {one.runtime: one.setting for one in fit_of("airoboros-33b-16k", 16_384, GIB).runtimes}
+    named = "airoboros-33b-gpt4-1.4.1-lxctx-PI-16384-GPTQ"
+    assert settings["vLLM"].startswith(f"vllm serve bhenrym14/{named} --quantization gptq_marlin ")
+    assert settings["llama.cpp"].startswith(f"llama-server -m {named}.gguf ")
+
+
 def test_computed_weights_are_the_bytes_of_the_files(tmp_path):
     pytest.importorskip("torch", reason="the gptq extra is not installed")
     from ragqa.gptq.standin import llama_config, make_random_llama

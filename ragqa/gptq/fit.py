@@ -163,7 +163,7 @@ def runtime_settings(
         ("vLLM", f"vllm serve {name} --quantization {kernels} --max-model-len {length}", overrides),
         (
             "llama.cpp",
-            f"llama-server -m {name}.gguf --ctx-size {length}",
+            f"llama-server -m {name.rpartition('/')[2]}.gguf --ctx-size {length}",
             f" --rope-scaling linear --rope-scale {factor}",
         ),
         ("exllama", f"--length {length}", f" --compress_pos_emb {factor}"),
