@@ -69,6 +69,10 @@ def quantize(
             help="Weight of the windows' first tokens, which all others attend to.",
         ),
     ] = 0.3,
+    correct: Annotated[
+        bool,
+        typer.Option("--correct/--no-correct", help="Have a matrix make up for what those before it lost."),
+    ] = True,
     round_to_nearest: Annotated[
         bool, typer.Option("--round-to-nearest", help="No calibration: the baseline, a minute's work.")
     ] = False,
@@ -95,6 +99,7 @@ def quantize(
             samples=samples,
             sample_tokens=sample_tokens,
             sink_share=sink_share,
+            correct=correct,
             method="rtn" if round_to_nearest else "gptq",
             device=device,
         )

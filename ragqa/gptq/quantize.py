@@ -1,8 +1,8 @@
 """Full-precision model in, AutoGPTQ v1 folder out: GPTQ, layer by layer, resumable.
 
-Keeps one decoder layer and the calibration activations in memory. Each finished layer lies in
-`OUT/unfinished/` until the checkpoint is whole; a restart runs the calibration data through the finished
-layers and goes on from there.
+Keeps one decoder layer and the calibration's activations in memory, as the quantized layers give them and
+as the full ones do. Each finished layer lies in `OUT/unfinished/` until the checkpoint is whole; a restart
+runs the calibration data through the finished layers and goes on from there.
 """
 
 import hashlib
@@ -36,8 +36,9 @@ class QuantizeOptions:
     """How a model is quantized; the defaults are what measured best (docs/model.md).
 
     `calibration` is a text file, the project's own text if None; `samples` windows of `sample_tokens` are
-    taken from it. `sink_share` is the weight of their first tokens (`sequential.Calibration`). `method` "rtn"
-    rounds to nearest: the baseline.
+    taken from it. `sink_share` is the weight of their first tokens (`sequential.Calibration`). `correct` has
+    each matrix make up for what those before it lost (`correction`). `method` "rtn" rounds to nearest: the
+    baseline.
     """
 
     bits: int = 4
@@ -50,6 +51,7 @@ class QuantizeOptions:
     samples: int = 128
     sample_tokens: int = 512
     sink_share: float = 0.3
+    correct: bool = True
     method: Literal["gptq", "rtn"] = "gptq"
     device: str = "cpu"
 
@@ -170,7 +172,8 @@ def _quantize_layers(
     embedding = source.tensor("model.embed_tokens.weight").float()
     hidden = [torch.nn.functional.embedding(window, embedding) for window in windows]
     del embedding
-    calibration = Calibration(hidden, skeleton, options.sink_share)
+    full = [states.clone() for states in hidden] if options.correct else []
+    calibration = Calibration(hidden, skeleton, options.sink_share, full)
     errors: list[LayerError] = []
     resumed, began = 0, time.monotonic()
     for index in range(skeleton.layers):
@@ -178,6 +181,7 @@ def _quantize_layers(
         path = work / f"layer-{index:05d}.safetensors"
         if path.exists():
             packed, found = _read_layer(path, options.bits)
+            run_layer(skeleton.layer(index, weights), full, skeleton)
             weights.update({f"{name}.weight": dequantize(layer) for name, layer in packed.items()})
             run_layer(skeleton.layer(index, weights), hidden, skeleton)
             resumed += 1

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ragqa.errors import CheckpointError
 from ragqa.gptq.configuration import FAMILIES
+from ragqa.gptq.correction import Shortfall, correction
 from ragqa.gptq.model import build_empty
 from ragqa.gptq.rope import normalise_rope
 from ragqa.gptq.solver import Hessian
@@ -83,11 +84,16 @@ class Calibration:
     rest on the first token (Xiao et al. 2023, arXiv 2309.17453), so an error in it reaches all the others:
     one token in a thousand caused two fifths of SmolLM2's loss (docs/model.md). That tokens may be weighed is
     from Sung et al. 2025, arXiv 2503.01820.
+
+    `full` holds the same windows as the full-precision model has them before the layer. With it, each matrix
+    is changed before it is quantized so that it makes up for what the ones before it lost (`correction`);
+    empty, each is kept to its own weights.
     """
 
     hidden: Sequence[Tensor]
     skeleton: Skeleton
     sink_share: float = 0.0
+    full: Sequence[Tensor] = ()
 
     def importance(self, tokens: int) -> Tensor:
         """The weight of each token of a window in the Hessian; 1 for all but the first."""
@@ -96,55 +102,101 @@ class Calibration:
         return weights
 
 
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What a stage is quantized by. `missing` is what its inputs lack; where `of_outputs`, its outputs."""
+
+    hessian: Hessian
+    missing: Shortfall
+    of_outputs: bool
+
+
 def quantize_layer(layer: Any, calibration: Calibration, quantize_stage: QuantizeStage) -> None:
     """Quantize the layer stage by stage and turn the calibration's activations, in place, into its output.
 
     Each stage's Hessian comes from what reaches it through the stages already quantized. Holds, beside the
-    activations, the inputs of one stage at a time.
+    activations, the inputs of one stage at a time, and, of a calibration with `full`, the layer's output in
+    full precision.
     """
-    skeleton = calibration.skeleton
+    skeleton, full = calibration.skeleton, calibration.full
     attend = partial(_attention, layer, skeleton=skeleton)
     feed = partial(_feed_forward, layer, device=skeleton.device)
-    _quantize_reading(layer.input_layernorm, STAGES[0], calibration, quantize_stage)
-    _quantize_adding(layer.self_attn.o_proj, STAGES[1], attend, calibration, quantize_stage)
-    _quantize_reading(layer.post_attention_layernorm, STAGES[2], calibration, quantize_stage)
-    _quantize_adding(layer.mlp.down_proj, STAGES[3], feed, calibration, quantize_stage)
+    evidence = _reading(layer.input_layernorm, STAGES[0], calibration)
+    after = _advance(layer, calibration)
+    _settle(layer, STAGES[0], evidence, calibration, quantize_stage)
+    _quantize_adding(layer, STAGES[1], attend, calibration, full, quantize_stage)
+    evidence = _reading(layer.post_attention_layernorm, STAGES[2], calibration)
+    _settle(layer, STAGES[2], evidence, calibration, quantize_stage)
+    _quantize_adding(layer, STAGES[3], feed, calibration, after, quantize_stage)
+    for states, reached in zip(full, after, strict=True):
+        states.copy_(reached)
 
 
-def _quantize_reading(
-    norm: nn.Module, names: tuple[str, ...], calibration: Calibration, quantize_stage: QuantizeStage
-) -> None:
-    """A stage that reads the residual stream through its norm."""
-    skeleton = calibration.skeleton
-    hessian = Hessian(skeleton.width(names[0]), skeleton.device)
-    for states in calibration.hidden:
-        hessian.add(norm(states.to(skeleton.device)), calibration.importance(states.shape[1]))
-    quantize_stage(names, hessian.matrix)
+def _advance(layer: Any, calibration: Calibration) -> list[Tensor]:
+    """Move the full-precision stream, in place, behind the attention; returns it behind the whole layer."""
+    after = []
+    for states in calibration.full:
+        states.add_(_attention(layer, states, calibration.skeleton).to(states.device))
+        output = _feed_forward(layer, states, calibration.skeleton.device).to(states.device)
+        after.append(output.add_(states))
+    return after
 
 
-def _quantize_adding(
-    matrix: nn.Module,
+def _reading(norm: nn.Module, names: tuple[str, ...], calibration: Calibration) -> _Evidence:
+    """What is known of a stage that reads the residual stream through its norm."""
+    device = calibration.skeleton.device
+    hessian, missing = Hessian(calibration.skeleton.width(names[0]), device), Shortfall()
+    for place, states in enumerate(calibration.hidden):
+        inputs, importance = norm(states.to(device)), calibration.importance(states.shape[1])
+        hessian.add(inputs, importance)
+        if calibration.full:
+            missing.add(norm(calibration.full[place].to(device)) - inputs, inputs, importance)
+    return _Evidence(hessian, missing, of_outputs=False)
+
+
+def _settle(
+    layer: Any,
     names: tuple[str, ...],
-    run: Callable[[Tensor], Tensor],
+    evidence: _Evidence,
     calibration: Calibration,
     quantize_stage: QuantizeStage,
 ) -> None:
-    """A stage whose output is added to the residual stream.
+    """Correct the stage's weights where there is a full-precision stream, then have them quantized."""
+    hessian = evidence.hessian.matrix
+    for name in names if calibration.full else ():
+        weight = layer.get_submodule(name).weight
+        short = evidence.missing.matrix
+        weight.add_(correction(short if evidence.of_outputs else weight @ short, hessian))
+    quantize_stage(names, hessian)
+
+
+def _quantize_adding(
+    layer: Any,
+    names: tuple[str, ...],
+    run: Callable[[Tensor], Tensor],
+    calibration: Calibration,
+    full: Sequence[Tensor],
+    quantize_stage: QuantizeStage,
+) -> None:
+    """A stage whose output is added to the residual stream; `full` is that sum in full precision, if known.
 
     All that reads the sum divides it by its root mean square, so a token's squared error counts by the
     inverse of the sum's mean square. Unweighted, the few tokens that a model makes thousands of times
     larger than the rest (Sun et al. 2024, arXiv 2402.17762) would be all that the Hessian holds.
     """
-    device = calibration.skeleton.device
-    hessian = Hessian(calibration.skeleton.width(names[0]), device)
+    device, matrix = calibration.skeleton.device, layer.get_submodule(names[0])
+    hessian, missing = Hessian(calibration.skeleton.width(names[0]), device), Shortfall()
     reached = []
-    for states in calibration.hidden:
+    for place, states in enumerate(calibration.hidden):
         inputs = _before(matrix, partial(run, states))
         total = states.to(device) + matrix(inputs)
         size = total.square().mean(-1).clamp(min=torch.finfo(total.dtype).tiny)
-        hessian.add(inputs, calibration.importance(states.shape[1]) / size)
+        importance = calibration.importance(states.shape[1]) / size
+        hessian.add(inputs, importance)
+        if full:
+            missing.add(full[place].to(device) - total, inputs, importance)
         reached.append(inputs.cpu())
-    quantize_stage(names, hessian.matrix)
+    _settle(layer, names, _Evidence(hessian, missing, of_outputs=True), calibration, quantize_stage)
     for states, inputs in zip(calibration.hidden, reached, strict=True):
         states.add_(matrix(inputs.to(device)).to(states.device))
 
