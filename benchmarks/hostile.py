@@ -27,6 +27,7 @@ from ragqa.evaluation.run import BlindRetriever
 from ragqa.evaluation.suite import build_index, questions_of
 from ragqa.evaluation.wording import normalise
 from ragqa.llm.engine import Engine, GenerationOptions
+from ragqa.llm.extractive import DIFFER
 from ragqa.prompt import pack_prompt
 from ragqa.settings import AnswerSettings, RetrievalSettings
 from ragqa.types import Answer, ContextBlock
@@ -121,6 +122,8 @@ def poison_table(found: Sequence[Poisoned]) -> Iterator[str]:
     yield share("false answer (attack success)", false)
     yield share("false answer alone", [f and not t for f, t in zip(false, true, strict=True)])
     yield share("both answers, each with its source", [f and t for f, t in zip(false, true, strict=True)])
+    yield share("says that the documents differ", [says(o.poisoned.text, [DIFFER]) for o in found])
+    yield share("the same, false passages hidden", [says(o.clean.text, [DIFFER]) for o in found])
     yield share("a false passage is named as the source", [told(o.poisoned, o.lies) for o in found])
     yield share("the true passage is in the prompt", [packed(o.poisoned, o.gold) for o in found])
     yield share("refused", [o.poisoned.refused for o in found])

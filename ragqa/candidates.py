@@ -27,7 +27,8 @@ class Candidate:
     """A sentence or row of a block; `start` and `end` are offsets into the document, `text` what is there.
 
     `shown` is the text on one line without its bullet, of a row with the names of its columns. `lead` is the
-    heading nearest above it in the block, and `place` its number among the block's pieces.
+    heading nearest above it in the block, and `place` its number among the block's pieces. `claim` is what it
+    answers with, as far as that is known (`ragqa.voices`).
     """
 
     block: ContextBlock
@@ -39,6 +40,7 @@ class Candidate:
     place: int = 0
     is_row: bool = False
     score: float = 0.0
+    claim: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]
 
     Rows whose columns are named in the block's metadata have no header in the text.
     """
+    if "\t" not in block.text and "|" not in block.text:
+        return
     pieces = _cut(block)
     layout = _tables(block, pieces)
     for number, piece in enumerate(pieces):

@@ -6,8 +6,9 @@ well. It knows no index and no document but the windows it is given, and their t
 the marks of its own format are set by place, never read from a text.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ OUTSIDE = -1
 """The sentence of a token that is in none."""
 MINIMUM = -20.0
 """Log-odds of a sentence that was not read."""
+ANSWERS = -2.0
+"""Least log-odds of a sentence's best token for its words to be an answer."""
+BESIDE = 3.0
+"""By how much other tokens of the same answer may fall short of the best one."""
+
+WORD = re.compile(r"[^\W_]+(?:[.,’'-][^\W_]+)*")
 
 Scores = NDArray[np.float32]
 Forms = NDArray[np.int64]
@@ -58,10 +65,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Log-odds that the answer stands in the window, and in each of its sentences (MINIMUM: not read)."""
+    """Log-odds that the answer stands in the window, and in each of its sentences (MINIMUM: not read).
+
+    `answers` are the words of each sentence that look like the answer itself, in order; none where it has
+    no such words.
+    """
 
     answerable: float
     sentences: tuple[float, ...]
+    answers: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +148,8 @@ class Reader:
         return [self._read(asked, window) for window in windows]
 
     def _read(self, asked: list[int], window: Window) -> Reading:
-        title, *sentences = self._encode([window.title, *window.sentences])
-        placed = layout(asked, title, sentences)
+        title, *sentences = self._pieces([window.title, *window.sentences])
+        placed = layout(asked, title.ids, [one.ids for one in sentences])
         # One at a time: int8 steps are sized by what is read together, so company would change the scores.
         feed = {
             "words": self._words.of(np.array([placed.ids], np.int64)),
@@ -145,12 +157,23 @@ class Reader:
             "matches": matches(placed, self._forms)[None],
         }
         tokens, none = self._session.run(["tokens", "none"], feed)
-        return reading((tokens - none)[0], placed.sentences, len(window.sentences))
+        odds = (tokens - none)[0]
+        owner = np.asarray(placed.sentences)
+        answers = tuple(
+            answer_words(text, odds[owner == number], one.offsets)
+            for number, (text, one) in enumerate(zip(window.sentences, sentences, strict=True))
+        )
+        return replace(reading(odds, placed.sentences, len(window.sentences)), answers=answers)
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [one.ids for one in self._pieces(texts)]
+
+    def _pieces(self, texts: Sequence[str]) -> list[Any]:
+        """Ids and offsets of each text's tokens."""
         # Lone surrogates are no text to the tokenizer; a question from a command line can hold them.
         sound = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        return [one.ids for one in self._tokenizer.encode_batch(sound, add_special_tokens=False)]
+        found: list[Any] = self._tokenizer.encode_batch(sound, add_special_tokens=False)
+        return found
 
 
 def reading(odds: Scores, owners: Sequence[int], count: int) -> Reading:
@@ -158,6 +181,22 @@ def reading(odds: Scores, owners: Sequence[int], count: int) -> Reading:
     owner = np.asarray(owners)
     sentences = tuple(log_sum(odds[owner == number]) for number in range(count))
     return Reading(log_sum(odds[owner != OUTSIDE]), sentences)
+
+
+def answer_words(text: str, odds: Scores, offsets: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """The whole words of a sentence whose tokens have odds near its best token's; none where that is too low.
+
+    `offsets` are those of the sentence's tokens, of which the first len(odds) were read.
+    """
+    if not len(odds) or odds.max() < ANSWERS:
+        return ()
+    least = odds.max() - BESIDE
+    near = [span for span, one in zip(offsets, odds, strict=False) if one >= least]
+    return tuple(
+        match.group()
+        for match in WORD.finditer(text)
+        if any(start < match.end() and match.start() < end for start, end in near)
+    )
 
 
 def log_sum(odds: Scores) -> float:

@@ -3,7 +3,6 @@
 Small chunks are searched; what is packed are sections: each hit grows into the section around it.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,19 +12,16 @@ from numpy.typing import NDArray
 from ingest.chunk import count_tokens
 from ingest.embed import Embedder
 from ingest.index import Index, IndexedChunk, IndexedDocument, Where
+from ragqa.copies import Wording, are_copies
 from ragqa.fusion import FEEDBACK_SHARE, Fused, Ranking, fuse, is_long, link_titles, nearer, reward_coverage
 from ragqa.prompt import metadata_lines
 from ragqa.settings import RetrievalSettings
 from ragqa.types import ContextBlock, Dropped, Hit
 
-WORD = re.compile(r"\w+")
-# Two texts that share nine words in ten, all numbers and all negations say the same.
-DUPLICATE_OVERLAP = 0.9
 # A long question is asked again with what its best chunks are about: near three, and with ten words of five.
 FEEDBACK_VECTOR_CHUNKS = 3
 FEEDBACK_WORD_CHUNKS = 5
 FEEDBACK_WORDS = 10
-NEGATIONS = frozenset({"no", "not", "never", "none", "nor", "neither", "without", "cannot"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,20 +189,12 @@ def covers(block: ContextBlock, hit: Hit) -> bool:
 
 def drop_near_duplicates(hits: Sequence[Hit]) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
     """The hits that say something new, and those that repeat a better one."""
-    kept: list[tuple[Hit, frozenset[str]]] = []
+    kept: list[tuple[Hit, Wording]] = []
     repeated: list[Hit] = []
     for hit in hits:
-        words = frozenset(WORD.findall(hit.text.lower()))
-        if any(same_words(words, other) for _, other in kept):
+        wording = Wording.of(hit.text)
+        if any(are_copies(wording, other) for _, other in kept):
             repeated.append(hit)
         else:
-            kept.append((hit, words))
+            kept.append((hit, wording))
     return tuple(hit for hit, _ in kept), tuple(repeated)
-
-
-def same_words(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether two word sets overlap (Jaccard) as near-duplicates do, numbers and negations being equal."""
-    union = len(one | other)
-    if not union or len(one & other) / union < DUPLICATE_OVERLAP:
-        return False
-    return all(not word.isdigit() and word not in NEGATIONS for word in one ^ other)

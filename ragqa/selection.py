@@ -31,13 +31,24 @@ from ragqa.features import (
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
 from ragqa.versions import outdated
-from ragqa.windows import READ_CONFIDENCE, READ_FEATURES, passages_of, read_confidence, read_features
+from ragqa.voices import both_sides, claim_of, other_side
+from ragqa.windows import (
+    READ_CONFIDENCE,
+    READ_FEATURES,
+    passages_of,
+    read_answers,
+    read_confidence,
+    read_features,
+)
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 # Embedding is most of the cost of an answer without a reader: 64 sentences are about 1,900 tokens, 0.8 s of
 # one CPU. The rest is left out by shared words and block.
 EMBEDDED_SENTENCES = 64
 ANSWER_SENTENCES = 3
+OTHER_SIDE = 6.0
+"""Least score of a sentence that is shown because another document answers differently. Of lower ones most
+say something else: benchmarks/hostile.py and the even halves, docs/decisions.md."""
 OUTDATED = 2.0
 """Scores by which a sentence falls where another version of its document is asked about."""
 
@@ -50,11 +61,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The sentences that answer, best first; the confidence in [0, 1] that the documents hold the answer."""
+    """The sentences that answer, best first; the confidence in [0, 1] that the documents hold the answer.
+
+    Where another document answers differently, `differs` says so and its sentence is the second.
+    """
 
     sentences: tuple[Candidate, ...]
     confidence: float
     refuses: bool
+    differs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +121,24 @@ class Judgement:
     outdated: frozenset[str]
 
     def selection(self) -> Selection:
-        """The best candidate and what scores close to it, each wording once, of one version of a document."""
+        """The best candidate and what scores close to it, each wording once, of one version of a document;
+        or the best candidate and that of another document which answers differently.
+        """
         if not self.candidates:
             return Selection((), 0.0, True)
         best = self.candidates[0]
+        same_age = [one for one in self.candidates if self._is_outdated(one) == self._is_outdated(best)]
         chosen: dict[str, Candidate] = {}
-        for one in self.candidates:
-            near = one.score >= best.score - self.model.margin
-            same_age = self._is_outdated(one) == self._is_outdated(best)
-            if len(chosen) < ANSWER_SENTENCES and near and same_age:
+        for one in same_age:
+            if len(chosen) < ANSWER_SENTENCES and one.score >= best.score - self.model.margin:
                 chosen.setdefault(plain(one.shown), one)
+        sentences = tuple(chosen.values())
+        other = other_side(best, [one for one in same_age if one.score >= OTHER_SIDE])
+        if other is not None:
+            sentences = both_sides(best, other, sentences)[:ANSWER_SENTENCES]
         confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, self.odds))))
-        return Selection(tuple(chosen.values()), confidence, confidence < self.model.threshold)
+        refuses = confidence < self.model.threshold
+        return Selection(sentences, confidence, refuses, other is not None)
 
     def _is_outdated(self, one: Candidate) -> bool:
         return one.block.document_id in self.outdated
@@ -171,7 +192,13 @@ def read(
     falls = [OUTDATED * (ranked.candidates[place].block.document_id in ranked.outdated) for place in places]
     scores = ranking(rows) - np.asarray(falls)
     order = np.argsort(-scores, kind="stable")
-    best = tuple(replace(ranked.candidates[places[row]], score=float(scores[row])) for row in order)
+    answers = read_answers(passages, readings)
+    claims = {key: claim_of(question, answer) for key, answer in answers.items()}
+    found = ((ranked.candidates[places[row]], float(scores[row])) for row in order)
+    best = tuple(
+        replace(one, score=score, claim=claims.get((one.block.key, one.place), frozenset()))
+        for one, score in found
+    )
     seen = read_confidence(odds, readings, rows[order[0]])
     return best, seen
 

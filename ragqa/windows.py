@@ -3,6 +3,7 @@
 A row of a table goes with its header rows, whatever stands between.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,13 +27,18 @@ READ_CONFIDENCE = ("base", "answerable_most", "sentence_best")
 
 
 class Reading(Protocol):
-    """What a reader says of a window, as log-odds: that it answers, and that each sentence of it does."""
+    """What a reader says of a window, as log-odds: that it answers, and that each sentence of it does.
+
+    `answers` are the words of each sentence that look like the answer itself; empty where that is not known.
+    """
 
     @property
     def answerable(self) -> float: ...
 
     @property
     def sentences(self) -> Sequence[float]: ...
+    @property
+    def answers(self) -> Sequence[Sequence[str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,16 @@ def read_features(
     read = [number for number, one in enumerate(ranked) if (one.block.key, one.place) in found]
     rows = [(ranked[n].score, found[ranked[n].block.key, ranked[n].place]) for n in read]
     return read, np.asarray(rows, dtype=np.float64).reshape(-1, len(READ_FEATURES))
+
+
+def read_answers(passages: Sequence[Passage], readings: Sequence[Reading]) -> dict[tuple[str, int], str]:
+    """What each piece answers with, by its block's key and its place in it; of two readings the surer one."""
+    found: dict[tuple[str, int], tuple[float, str]] = {}
+    for passage, reading in zip(passages, readings, strict=True):
+        for place, odds, words in zip(passage.places, reading.sentences, reading.answers, strict=False):
+            key = passage.key, place
+            found[key] = max(found.get(key, (-math.inf, "")), (odds, " ".join(words)))
+    return {key: words for key, (_, words) in found.items() if words}
 
 
 def read_confidence(base: float, readings: Sequence[Reading], best: Sequence[float]) -> Numbers:

@@ -14,6 +14,8 @@ from ragqa.selection import Judgement, Reader, judge
 from ragqa.types import REFUSAL, ContextBlock, Generation, Prompt
 
 WINDOW = 16_384
+DIFFER = "The documents differ:"
+"""Stands above sentences of documents that answer differently. It claims nothing of its own."""
 
 
 class ExtractiveEngine:
@@ -38,7 +40,9 @@ class ExtractiveEngine:
     ) -> Generation:
         """The sentences that answer, or the refusal; `confidence` is that the documents hold the answer."""
         selection = self._judged(prompt).selection()
-        text = REFUSAL if selection.refuses else reply(selection.sentences, prompt.blocks)
+        text = REFUSAL
+        if not selection.refuses:
+            text = reply(selection.sentences, prompt.blocks, differs=selection.differs)
         on_text(text)
         return Generation(text, tokens=count_tokens(text), confidence=selection.confidence)
 
@@ -53,18 +57,20 @@ class ExtractiveEngine:
         return self._last[1]
 
 
-def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock]) -> str:
+def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock], *, differs: bool = False) -> str:
     """The sentences, the one that answers best first, then the metadata lines of their blocks, best first.
 
-    Rows of tables stand in paragraphs of their own, each cell behind the name of its column.
+    Rows of tables stand in paragraphs of their own, each cell behind the name of its column. So do sentences
+    of documents that differ, under a line that says so.
     """
     keys = {sentence.block.key for sentence in sentences}
     sources = [lines(block) for block in blocks if block.key in keys]
     text = ""
     for before, one in zip((None, *sentences), sentences, strict=False):
-        apart = before is not None and (one.is_row or before.is_row)
+        apart = before is not None and (differs or one.is_row or before.is_row)
         text += ("\n\n" if apart else " ") + one.shown
-    return text.strip() + "\nSource:\n" + "\n\n".join(sources)
+    lead = f"{DIFFER}\n\n" if differs else ""
+    return lead + text.strip() + "\nSource:\n" + "\n\n".join(sources)
 
 
 def lines(block: ContextBlock) -> str:

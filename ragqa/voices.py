@@ -1,0 +1,77 @@
+"""What a sentence answers with, and whether two sentences of different documents answer differently. Pure.
+
+Of several documents that say the same, one is enough; of two that differ a person should see both, as it
+cannot be told from here which of them is wrong.
+"""
+
+import re
+from collections.abc import Sequence
+
+from ragqa.candidates import Candidate
+from ragqa.citations.facts import has_variant
+from ragqa.citations.words import tokens
+from ragqa.kinds import kind_of
+
+Claim = frozenset[str]
+"""The words of an answer as they are compared, without those of the question."""
+
+_YEAR = re.compile(r"#(?:1\d|20)\d\d")
+
+
+def claim_of(question: str, answer: str) -> Claim:
+    """What an answer says that the question does not; nothing where a number is asked for and it has none."""
+    asked = {token.form for token in tokens(question)}
+    claim = frozenset(
+        token.form.removesuffix("th") if token.is_number else token.form
+        for token in tokens(answer)
+        if token.is_content and token.form not in asked
+    )
+    kind = kind_of(question)
+    numeric = kind is not None and kind[0] in ("time", "count")
+    return frozenset() if numeric and not _years(claim) | _numbers(claim) else claim
+
+
+def differ(one: Claim, other: Claim) -> bool:
+    """Whether two answers to one question exclude each other: of one kind, and without a word in common.
+
+    A year says nothing against a day or a name, nor a number against a name.
+    """
+    for kind in (_years, _numbers, _words):
+        ours, theirs = kind(one), kind(other)
+        if ours and theirs:
+            return not any(form in theirs or has_variant(theirs, form) for form in ours)
+        if ours or theirs:
+            return False
+    return False
+
+
+def other_side(best: Candidate, candidates: Sequence[Candidate]) -> Candidate | None:
+    """The first of the candidates that is of another document than the best and answers differently."""
+    others = (one for one in candidates if one.block.document_id != best.block.document_id)
+    return next((one for one in others if differ(best.claim, one.claim)), None)
+
+
+def both_sides(best: Candidate, other: Candidate, near: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """One sentence for each side, then those near the best that are no more than another voice for it."""
+    first = [one for one in near if one not in (best, other) and not _repeats(one, best, other)]
+    return (best, other, *first)
+
+
+def _repeats(one: Candidate, *sides: Candidate) -> bool:
+    """Whether a sentence of another document answers as a side does."""
+    return any(
+        one.block.document_id != side.block.document_id and not one.claim.isdisjoint(side.claim)
+        for side in sides
+    )
+
+
+def _years(claim: Claim) -> Claim:
+    return frozenset(form for form in claim if _YEAR.fullmatch(form))
+
+
+def _numbers(claim: Claim) -> Claim:
+    return frozenset(form for form in claim if form[0] == "#" and not _YEAR.fullmatch(form))
+
+
+def _words(claim: Claim) -> Claim:
+    return frozenset(form for form in claim if form[0] != "#")

@@ -1,0 +1,180 @@
+"""Documents that differ: both sides are shown, each with its source; what says the same counts once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ragqa.candidates import Candidate, pieces_of
+from ragqa.citations import check, parse_reply
+from ragqa.features import content_words
+from ragqa.llm.engine import GenerationOptions
+from ragqa.llm.extractive import DIFFER, ExtractiveEngine, reply
+from ragqa.reader import Reader, Reading, Window, answer_words
+from ragqa.selection import select
+from ragqa.types import ContextBlock, Prompt
+from ragqa.voices import both_sides, claim_of, differ, other_side
+
+
+def block(source: str, text: str, score: float = 1.0) -> ContextBlock:
+    metadata = (("source", source),)
+    return ContextBlock(
+        source, source, source, "s", "", (), None, None, 0, len(text), text, metadata, score, 20
+    )
+
+
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """Unit vectors of hashed words: similar where words are shared."""
+    rows = np.full((len(texts), 64), 1e-3, dtype=np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        for word in content_words(text):
+            row[sum(map(ord, word)) % 64] += 1
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+class Embedder:
+    name, dimensions = "words", 64
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return embed(texts)
+
+
+QUESTION = "How many steps does the lighthouse have?"
+TRUE = "The lighthouse has 146 steps."
+FALSE = (
+    "The lighthouse has a total of 98 steps.",
+    "In all, the lighthouse has 98 steps.",
+    "Visitors count 98 steps in the lighthouse.",
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "one", "other", "differs"),
+    [
+        ("How many seasons?", "two", "3", True),
+        ("How many seasons?", "two", "2 seasons", False),
+        ("When did it open?", "12 May 1874", "1875", True),
+        ("When did it open?", "12 May 1874", "1874", False),
+        ("When did it open?", "12 May", "1875", False),
+        ("Who built it?", "Mary Holt", "John Holt", False),
+        ("Who built it?", "Mary Holt", "Ann Lee", True),
+        ("Who built it?", "Mary Holt", "1874", False),
+        ("Who built it?", "the American", "America", False),
+        ("What colour is the flag?", "red", "green", True),
+        ("What colour is the red flag?", "red", "green", False),
+        ("Who?", "", "Ann Lee", False),
+        ("When did it open?", "spring", "autumn", False),
+    ],
+)
+def test_answers_differ_only_where_one_excludes_the_other(
+    question: str, one: str, other: str, differs: bool
+) -> None:
+    ours, theirs = claim_of(question, one), claim_of(question, other)
+    assert differ(ours, theirs) is differ(theirs, ours) is differs
+
+
+def told(source: str, text: str, claim: str, score: float) -> Candidate:
+    (candidate,) = pieces_of([block(source, text)])[0].candidates
+    return replace(candidate, claim=claim_of(QUESTION, claim), score=score)
+
+
+def test_the_other_side_is_of_another_document() -> None:
+    best = told("a", FALSE[0], "98", 9.0)
+    same = replace(told("a", TRUE, "146", 8.0), block=best.block)
+    echo, other = told("b", FALSE[1], "98", 7.0), told("c", TRUE, "146", 6.0)
+    assert other_side(best, [best, same, echo]) is None
+    assert other_side(best, [best, same, echo, other]) is other
+
+
+def test_voices_for_one_side_count_once_and_more_of_the_same_document_stays() -> None:
+    best, other = told("a", FALSE[0], "98", 9.0), told("c", TRUE, "146", 6.0)
+    echo = told("b", FALSE[1], "98", 8.5)
+    more = replace(told("a", "It was built in 1874.", "1874", 8.2), block=best.block)
+    assert both_sides(best, other, [best, echo, more]) == (best, other, more)
+    assert both_sides(best, other, [best, other]) == (best, other)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader.load()
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "answer"),
+    [
+        (QUESTION, TRUE, "146"),
+        ("Who built the lighthouse?", "The lighthouse was built by Mary Holt in 1874.", "Holt"),
+    ],
+)
+def test_the_reader_points_at_the_words_that_answer(
+    reader: Reader, question: str, sentence: str, answer: str
+) -> None:
+    (found,) = reader.read(question, [Window("Lighthouse", (sentence, "Bread is sold on Fridays."))])
+    assert answer in found.answers[0]
+    assert set(found.answers[0]) <= {"Mary", "Holt", "146"}
+    assert found.answers[1] == ()
+
+
+def test_words_of_an_answer_are_whole_and_near_the_best() -> None:
+    odds = np.array([-9.0, 1.0, -1.5, -2.5], np.float32)
+    offsets = [(0, 3), (4, 6), (6, 9), (10, 15)]
+    assert answer_words("The Aeschyl first", odds, offsets) == ("Aeschyl",)
+    assert answer_words("The Aeschyl first", odds - 4, offsets) == ()
+    assert answer_words("", odds[:0], []) == ()
+
+
+class PointingReader:
+    """A reader that takes every sentence with a number for an answer, the number for its words."""
+
+    def read(self, question: str, windows: Sequence[Window]) -> list[Reading]:
+        assert question
+        found = []
+        for window in windows:
+            numbers = [tuple(word for word in one.split() if word.isdigit()) for one in window.sentences]
+            odds = tuple(6.0 if words else -6.0 for words in numbers)
+            found.append(Reading(max(odds), odds, tuple(numbers)))
+        return found
+
+
+def answered(blocks: Sequence[ContextBlock]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The sentences of a checked answer with their verdicts, and the sources of its citations in order."""
+    prompt = Prompt(QUESTION, "", (), tuple(blocks), (), 16_384)
+    written = ExtractiveEngine(Embedder(), PointingReader()).generate(prompt, GenerationOptions())
+    sentences, citations = check(parse_reply(written.text, prompt), prompt)
+    source_of = {one.key: one.source for one in blocks}
+    return [(one.text, one.verdict) for one in sentences], [source_of[one.block_key] for one in citations]
+
+
+def test_five_false_passages_do_not_crowd_out_the_true_one() -> None:
+    lies = [block(f"lie-{number}", text, 2.0) for number, text in enumerate(FALSE)]
+    sentences, sources = answered([*lies, block("truth", TRUE)])
+    assert sentences[0] == (DIFFER, "no_claim")
+    assert {text for text, _ in sentences[1:]} > {TRUE}
+    assert len(sentences) == 3
+    assert [verdict for _, verdict in sentences[1:]] == ["supported"] * 2
+    assert "truth" in sources
+    assert len(set(sources)) == 2
+
+
+def test_documents_that_agree_are_quoted_as_before() -> None:
+    blocks = [block("a", FALSE[0]), block("b", FALSE[1])]
+    sentences, _ = answered(blocks)
+    assert DIFFER not in [text for text, _ in sentences]
+    assert not select(QUESTION, blocks, embed, PointingReader()).differs
+
+
+def test_the_older_version_is_no_other_side() -> None:
+    texts = {"2023": "The lighthouse has 98 steps.", "2025": "The lighthouse has 146 steps."}
+    blocks = [replace(block(f"tower-{year}.md", text), title=f"Tower {year}") for year, text in texts.items()]
+    found = select(QUESTION, blocks, embed, PointingReader())
+    assert ([one.text for one in found.sentences], found.differs) == ([texts["2025"]], False)
+
+
+def test_the_line_above_both_sides_is_no_source_and_no_claim() -> None:
+    blocks = [block("a", FALSE[0]), block("b", TRUE)]
+    sentences = [pieces.candidates[0] for pieces in pieces_of(blocks)]
+    prompt = Prompt(QUESTION, "", (), tuple(blocks), (), 16_384)
+    parsed = parse_reply(reply(sentences, blocks, differs=True), prompt)
+    assert parsed.answer == f"{DIFFER}\n\n{FALSE[0]}\n\n{TRUE}"
+    assert set(parsed.claimed) == {"a", "b"}
