@@ -21,13 +21,14 @@ CARD = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class AssembleOptions:
-    """How the merged weights are quantized; calibration and all else is as `QuantizeOptions` has it.
+    """How the merged weights are quantized; what is not here is as `QuantizeOptions` has it.
 
     Groups of 64 divide the small model's widths, 128 do not.
     """
 
     method: Literal["gptq", "rtn"] = "gptq"
     group_size: int = 64
+    samples: int = QuantizeOptions().samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ def _quantize(merged: Path, part: Path, options: AssembleOptions, tick: Tick) ->
     def told(step: QuantizeProgress) -> None:
         tick("quantizing", step.done, step.layers)
 
-    quantize(merged, part, QuantizeOptions(group_size=options.group_size, method=options.method), told)
+    settings = QuantizeOptions(group_size=options.group_size, method=options.method, samples=options.samples)
+    quantize(merged, part, settings, told)
 
 
 def _checked(folder: Path, tick: Tick) -> CheckReport:

@@ -11,6 +11,8 @@ from ragqa.errors import EngineUnavailableError
 
 TUNED, UNTUNED = "ragqa-135m", "smollm2-135m"
 ADAPTER = "assets/adapter"
+CALIBRATION_WINDOWS = 32
+"""A quarter of what quantizing usually takes: whoever waits for a first answer waits for this."""
 Tick = Callable[[str, int, int | None], None]
 
 
@@ -61,7 +63,7 @@ def make(name: str, tick: Tick = silent) -> Path:
 
 
 def _make(name: str, folder: Path, tick: Tick) -> None:
-    from ragqa.gptq.finetune.assembling import assemble
+    from ragqa.gptq.finetune.assembling import AssembleOptions, assemble
     from ragqa.gptq.smollm2 import fetch_gguf
     from ragqa.gptq.standin import make_stand_in
 
@@ -77,4 +79,4 @@ def _make(name: str, folder: Path, tick: Tick) -> None:
         def told(stage: str, done: int, total: int | None) -> None:
             tick(f"{name}: {stage}", done, total)
 
-        assemble(base, adapter_folder(), folder, tick=told)
+        assemble(base, adapter_folder(), folder, AssembleOptions(samples=CALIBRATION_WINDOWS), told)
