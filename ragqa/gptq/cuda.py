@@ -98,7 +98,7 @@ def cuda_operators(inputs: int, device: torch.device) -> Int4Operators:
         raise ValueError(f"{inputs} columns fill no tiles of CUDA's int4 layout")
 
     def pack(codes: Tensor) -> Tensor:
-        return pack_for_cuda(codes.to(device), tiles)
+        return pack_for_cuda(codes.to(torch.uint8).to(device), tiles)
 
     places = learn_places(tiles, device)
     unpack = None if places is None else functools.partial(unpack_tiles, places=places)
