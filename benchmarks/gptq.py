@@ -1,7 +1,7 @@
 """Speed and size of the GPTQ model against dense models in transformers, in one run.
 
     python benchmarks/gptq.py smollm2 [--threads N] [--rounds N] [--lengths 512,2048]
-    python benchmarks/gptq.py 1b      [--layers N] and the same
+    python benchmarks/gptq.py 1b      [--layers N] [--against bf16] [--folder DIR] and the same
     python benchmarks/gptq.py long INDEX --model FOLDER [--tokens 16200] [--question TEXT]
     python benchmarks/gptq.py crossover
 
@@ -32,6 +32,7 @@ from ragqa.gptq.rope import normalise_rope
 from ragqa.gptq.standin import llama_config, make_random_llama, make_stand_in, random_layer
 
 DECODED = 24
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 clock = time.perf_counter
 Timer = Callable[[int], float]
 
@@ -100,14 +101,11 @@ def our_timers(model: LoadedModel, ids: Tensor) -> tuple[Timer, Timer]:
     return prefill, decode
 
 
-def compare(folder: Path, rounds: int, lengths: list[int], slow: bool) -> None:
-    """Print seconds, tokens a second and ratios for one folder."""
+def compare(folder: Path, against: list[str], rounds: int, lengths: list[int], slow: bool) -> None:
+    """Print seconds, tokens a second and ratios for one folder, and dense models of the types `against`."""
     ids = torch.randint(5, 30_000, (max([*lengths, 64]),), generator=torch.Generator().manual_seed(0))
     ours = load_model(open_checkpoint(folder))
-    dense = {
-        "dense fp32": dense_model(folder, torch.float32),
-        "dense bf16": dense_model(folder, torch.bfloat16),
-    }
+    dense = {f"dense {name}": dense_model(folder, TYPES[name]) for name in against}
     timers = {name: dense_timers(module, ids) for name, module in dense.items()}
     timers["gptq"] = our_timers(ours, ids)
     for _, decode in timers.values():
@@ -122,7 +120,9 @@ def compare(folder: Path, rounds: int, lengths: list[int], slow: bool) -> None:
             length,
             1 if slow else rounds,
         )
-    half = sum(one.numel() for one in {id(p): p for p in dense["dense bf16"].parameters()}.values()) * 2
+    half = 2 * sum(
+        one.numel() for one in {id(p): p for p in next(iter(dense.values())).parameters()}.values()
+    )
     print(
         f"weights: {ours.resident_bytes / 1e6:.0f} MB, dense bf16 {half / 1e6:.0f} MB, "
         f"ratio {ours.resident_bytes / half:.3f}; gptq computes in {ours.dtype}"
@@ -226,6 +226,8 @@ def main() -> None:
     parser.add_argument(
         "--layers", type=int, default=18, help="decoder layers of the random Llama; 18 make 1.06B"
     )
+    parser.add_argument("--against", default="fp32,bf16", help="types of the dense models; each is loaded")
+    parser.add_argument("--folder", type=Path, help="where the random Llama is made, and kept")
     parser.add_argument(
         "--cpu-time", action="store_true", help="processor seconds, where others use the machine"
     )
@@ -241,13 +243,16 @@ def main() -> None:
     if arguments.what == "long":
         long_prompt(arguments.index, arguments.model, arguments.question, arguments.tokens)
         return
+    against = arguments.against.split(",")
     with tempfile.TemporaryDirectory() as work:
         if arguments.what == "smollm2":
-            compare(make_stand_in(Path(work) / "smollm2"), arguments.rounds, lengths, slow=False)
-        else:
+            compare(make_stand_in(Path(work) / "smollm2"), against, arguments.rounds, lengths, slow=False)
+            return
+        folder = arguments.folder or Path(work) / "llama"
+        if not (folder / "config.json").is_file():
             config = llama_config(2048, 5632, arguments.layers, 32, 32_000)
-            folder = make_random_llama(Path(work) / "llama", config, Quantization(sym=False))
-            compare(folder, arguments.rounds, lengths, slow=True)
+            make_random_llama(folder, config, Quantization(sym=False))
+        compare(folder, against, arguments.rounds, lengths, slow=True)
 
 
 if __name__ == "__main__":
