@@ -13,6 +13,7 @@ from hypothesis import strategies as st  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 
 from ragqa.gptq import cuda  # noqa: E402
+from ragqa.gptq.checkpoint import open_checkpoint  # noqa: E402
 from ragqa.gptq.cuda import (  # noqa: E402
     Int4Linear,
     Int4Operators,
@@ -23,11 +24,15 @@ from ragqa.gptq.cuda import (  # noqa: E402
     two_a_byte,
     unpack_tiles,
 )
+from ragqa.gptq.decoder import Decoder  # noqa: E402
 from ragqa.gptq.grouped import group_columns, shape_of  # noqa: E402
 from ragqa.gptq.int4 import learn_layout, multiply, pack_codes  # noqa: E402
 from ragqa.gptq.int4 import unpack_tiles as unpack_cpu_tiles  # noqa: E402
 from ragqa.gptq.kernels import LayerShape, Place, choose_kernel, inner_tiles  # noqa: E402
 from ragqa.gptq.linear import GptqLinear, gptq_linear, place_of  # noqa: E402
+from ragqa.gptq.model import LoadOptions, build_empty, load_model  # noqa: E402
+from ragqa.gptq.quantization import Quantization  # noqa: E402
+from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
 from tests.test_gptq_linear import layer, needs_kernel, relative  # noqa: E402
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
@@ -131,6 +136,29 @@ def test_a_wide_layer_is_dequantized_in_pieces_that_join(monkeypatch):
     monkeypatch.setattr(cuda, "DEQUANTIZED_ELEMENTS", 128 * 128)
     assert len(list(fast._pieces(fast.operators.unpack))) == 3
     assert relative(fast(inputs), whole) <= 1e-6
+
+
+@needs_kernel
+def test_a_model_of_such_layers_computes_what_the_reference_computes(tmp_path):
+    """Short and long inputs, projections joined one by one as on a card, and what stays in memory."""
+    config = {**llama_config(128, 256, 2, 4, 259), "num_key_value_heads": 2}
+    checkpoint = open_checkpoint(make_random_llama(tmp_path / "m", config, Quantization(group_size=32)))
+    exact = load_model(checkpoint, LoadOptions(dtype="float32", kernels="reference"))
+    near = load_model(checkpoint)
+    for name in checkpoint.quantized_layers:
+        packed = group_columns(checkpoint.packed(name))
+        near.module.set_submodule(name, Int4Linear(packed, cpu_operators()))
+    for block in near.module.model.layers:
+        del block.self_attn.fused, block.mlp.fused
+    ids = torch.randint(3, 200, (cuda.LONGEST_INT4_INPUT + 20,), generator=torch.Generator().manual_seed(0))
+    logits = []
+    for model in (exact, near):
+        decoder = Decoder(model)
+        cache = decoder.new_cache(len(ids) + 1)
+        logits.append((decoder.logits(ids, cache), decoder.logits(ids[:1], cache)))
+    for expected, found in zip(*logits, strict=True):
+        assert relative(found, expected) < 0.05
+    assert near.resident_bytes < 0.7 * 2 * sum(one.numel() for one in build_empty(config).parameters())
 
 
 @needs_kernel
