@@ -50,7 +50,7 @@ def quantize(
     symmetric: Annotated[bool, typer.Option("--symmetric", help="Without zero points.")] = False,
     damp: Annotated[
         float, typer.Option("--damp", min=0.0, help="Share of the mean diagonal that is added.")
-    ] = 0.01,
+    ] = 0.05,
     calibration: Annotated[
         Path | None,
         typer.Option(

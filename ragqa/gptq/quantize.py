@@ -5,8 +5,6 @@ as the full ones do. Each finished layer lies in `OUT/unfinished/` until the che
 runs the calibration data through the finished layers and goes on from there.
 """
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,10 +23,8 @@ from ragqa.gptq.record import layer_digest, write_record
 from ragqa.gptq.sequential import STAGES, Calibration, Skeleton, quantize_layer, run_layer
 from ragqa.gptq.solver import Recipe, quantize_matrix, round_to_nearest
 from ragqa.gptq.source import Source, open_source, portable_config
+from ragqa.gptq.unfinished import open_work, read_layer, save_layer, settings_of
 from ragqa.gptq.writing import packed_tensors, shards_of, write_checkpoint
-
-UNFINISHED = "unfinished"
-PARTS = ("qweight", "qzeros", "scales", "g_idx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class QuantizeOptions:
     group_size: int = 128
     desc_act: bool = True
     symmetric: bool = False
-    damp: float = 0.01
+    damp: float = 0.05
     clip_search: bool = True
     calibration: Path | None = None
     samples: int = 128
@@ -126,8 +122,8 @@ def quantize(
     if options.method == "gptq":
         text = calibration_text(options.calibration)
         windows = calibration_windows(text, tokenizer, options.samples, options.sample_tokens)
-    settings = _settings(source, options, windows)
-    work = _open_work(out, source, settings)
+    settings = settings_of(source, asdict(options), windows)
+    work = open_work(out, source, settings)
     errors, resumed = _quantize_layers(opened, skeleton, windows, options, work, progress)
     tokenizer.save_pretrained(work / "tokenizer")
     _write(out, opened, skeleton.layers, options, settings, work)
@@ -180,14 +176,14 @@ def _quantize_layers(
         weights = layer_tensors(source, index)
         path = work / f"layer-{index:05d}.safetensors"
         if path.exists():
-            packed, found = _read_layer(path, options.bits)
+            packed, found = read_layer(path, options.bits)
             run_layer(skeleton.layer(index, weights), full, skeleton)
             weights.update({f"{name}.weight": dequantize(layer) for name, layer in packed.items()})
             run_layer(skeleton.layer(index, weights), hidden, skeleton)
             resumed += 1
         else:
             packed, found = _quantize_one(index, weights, calibration, options.recipe)
-            _save_layer(path, packed, found)
+            save_layer(path, packed, found)
         skeleton.release(index)
         errors += [LayerError(f"model.layers.{index}.{name}", error) for name, error in found.items()]
         seconds = time.monotonic() - began
@@ -229,52 +225,6 @@ def layer_tensors(source: Source, index: int) -> dict[str, Tensor]:
     return {name[len(prefix) :]: source.tensor(name) for name in source.names if name.startswith(prefix)}
 
 
-def _open_work(out: Path, source: Path, settings: Mapping[str, Any]) -> Path:
-    if (out / "config.json").exists() or out.resolve() == source.resolve():
-        raise CheckpointError(f"{out} already holds a model; choose another folder or delete it")
-    work = out / UNFINISHED
-    path = work / "settings.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise CheckpointError(
-            f"{work} was left by a run with other settings; delete it or choose another folder"
-        )
-    work.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    return work
-
-
-def _settings(source: Path, options: QuantizeOptions, windows: tuple[Tensor, ...]) -> dict[str, Any]:
-    """All that decides the result: options, the source's files by size and time, the calibration tokens."""
-    files = sorted(p for p in (source.iterdir() if source.is_dir() else [source]) if p.is_file())
-    digest = hashlib.sha256()
-    for window in windows:
-        digest.update(window.numpy().tobytes())
-    chosen = {name: value for name, value in asdict(options).items() if name not in ("calibration", "device")}
-    stamps = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
-    return {"options": chosen, "source": stamps, "calibration_sha256": digest.hexdigest()}
-
-
-def _save_layer(path: Path, packed: Mapping[str, PackedLinear], errors: Mapping[str, float]) -> None:
-    from safetensors.torch import save_file
-
-    tensors = {f"{name}.{part}": getattr(layer, part) for name, layer in packed.items() for part in PARTS}
-    part = path.with_suffix(".part")
-    save_file(tensors, part, metadata={name: repr(error) for name, error in errors.items()})
-    part.replace(path)
-
-
-def _read_layer(path: Path, bits: int) -> tuple[dict[str, PackedLinear], dict[str, float]]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        errors = {name: float(error) for name, error in file.metadata().items()}
-        packed = {
-            name: PackedLinear(**{part: file.get_tensor(f"{name}.{part}") for part in PARTS}, bits=bits)
-            for name in errors
-        }
-    return packed, errors
-
-
 def _write(
     out: Path, source: Source, layers: int, options: QuantizeOptions, settings: Mapping[str, Any], work: Path
 ) -> None:
@@ -294,7 +244,7 @@ def _checkpoint_tensors(
         if not name.startswith("model.layers.") and not (tied and name == "lm_head.weight"):
             yield {name: source.tensor(name).to(torch.float16)}
     for index in range(layers):
-        packed, _ = _read_layer(work / f"layer-{index:05d}.safetensors", bits)
+        packed, _ = read_layer(work / f"layer-{index:05d}.safetensors", bits)
         prefix = f"model.layers.{index}."
         tensors: dict[str, Tensor] = {}
         for name, layer in packed.items():
