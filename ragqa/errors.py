@@ -2,6 +2,7 @@
 
 RagqaError
 ├── EngineUnavailableError   the engine's parts are not installed, or its model is not here
+├── RerankerError            the reranker's parts are not installed, or its model is not here or refused
 ├── CheckpointError          a model folder is refused, with the reason
 ├── PromptTooLongError       the question alone does not fit the window
 ├── QuestionFileError        a question file cannot be read
@@ -17,6 +18,10 @@ class RagqaError(Exception):
 
 class EngineUnavailableError(RagqaError):
     """The engine's parts are not installed, or its model is not here."""
+
+
+class RerankerError(RagqaError):
+    """The reranker's parts are not installed, or its model is not here or is refused."""
 
 
 class CheckpointError(RagqaError):

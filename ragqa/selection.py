@@ -46,7 +46,7 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 # one CPU. The rest is left out by shared words and block.
 EMBEDDED_SENTENCES = 64
 ANSWER_SENTENCES = 3
-OTHER_SIDE = 6.0
+OTHER_SIDE = 7.0
 """Least score of a sentence that is shown because another document answers differently. Of lower ones most
 say something else: benchmarks/hostile.py and the even halves, docs/decisions.md."""
 OUTDATED = 2.0

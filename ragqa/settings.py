@@ -15,6 +15,8 @@ class RetrievalSettings:
     candidates: int = 100
     # The dense retriever's weight in the fused score; the lexical one has the rest.
     dense_weight: float = 0.5
+    # Who reads the best chunks again and reorders them: `reader`, a folder or a hub id; None is nobody.
+    reranker: str | None = None
     # Chunks that are grown into blocks, and the blocks that reach the prompt (training had 1 to 5).
     top_k: int = TOP_K
     max_blocks: int = 12

@@ -18,6 +18,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.answering",),
     ("ragqa.langchain",),
     ("ragqa.retriever",),
+    ("ragqa.reranker",),
     ("ragqa.llm",),
     ("ragqa.gptq.finetune",),
     ("ragqa.gptq",),

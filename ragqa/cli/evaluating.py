@@ -10,6 +10,7 @@ from ragqa.cli.options import (
     IndexOption,
     JsonOption,
     ModelOption,
+    RerankerOption,
     StrictOption,
     TopKOption,
 )
@@ -44,6 +45,7 @@ def evaluate(
     index: IndexOption = None,
     context_tokens: ContextTokensOption = None,
     top_k: TopKOption = 24,
+    reranker: RerankerOption = None,
     strict: StrictOption = False,
     part: Annotated[
         str, typer.Option("--part", metavar="all|even|odd", help="Half of the questions, by subject.")
@@ -106,7 +108,7 @@ def evaluate(
         raise typer.BadParameter(f"there is no folder {page.parent}", param_hint="--html")
     options = EvalOptions(
         engine=EngineChoice(engine, model) if engine else None,
-        retrieval=RetrievalSettings(top_k=top_k),
+        retrieval=RetrievalSettings(top_k=top_k, reranker=reranker),
         answering=AnswerSettings(context_tokens=context_tokens, strict=strict),
         gold_removed=gold_removed,
         given=given,

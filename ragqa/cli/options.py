@@ -37,6 +37,15 @@ ContextTokensOption = Annotated[
 TopKOption = Annotated[
     int, typer.Option("--top-k", min=1, max=200, metavar="N", help="Chunks that grow into blocks.")
 ]
+RerankerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reranker",
+        metavar="NAME",
+        help="Who reorders what is found: reader, or a cross-encoder's folder or hub id.",
+        show_default=False,
+    ),
+]
 WhereOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ragqa.cli.options import IndexOption, JsonOption, WhereOption
+from ragqa.cli.options import IndexOption, JsonOption, RerankerOption, WhereOption
 from ragqa.cli.output import put_json, say, show
 
 
@@ -19,16 +19,18 @@ def search(
     top_k: Annotated[
         int, typer.Option("--top-k", min=1, max=1000, metavar="N", help="How many chunks.")
     ] = 10,
+    reranker: RerankerOption = None,
     where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what retrieval finds, without an answer."""
+    from ragqa.settings import RetrievalSettings
     from ragqa.wiring import open_retriever
 
     if not query.strip():
         raise typer.BadParameter("is empty", param_hint="QUERY")
     pairs = where_pairs(where)
-    with open_retriever(index) as retriever:
+    with open_retriever(index, RetrievalSettings(reranker=reranker)) as retriever:
         warn_of_nothing(retriever, pairs)
         hits = retriever.search(query, top_k, pairs)
     for rank, hit in enumerate(hits, start=1):
