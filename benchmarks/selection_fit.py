@@ -21,12 +21,14 @@ from selection import Case, load
 from ragqa.candidates import pieces_of
 from ragqa.evaluation.refusing import auroc, recall_at_over_refusal
 from ragqa.features import CONFIDENCE_FEATURES, FEATURES, confidence_features
+from ragqa.kinds import lacks_asked
 from ragqa.selection import Linear, Ranked, linear, rank
 from ragqa.windows import (
     MAX_WINDOWS,
     READ_CONFIDENCE,
     READ_FEATURES,
     Passage,
+    expected_answer,
     read_confidence,
     read_features,
 )
@@ -41,6 +43,8 @@ LICENCES = {
 }
 WEIGHTS = {"qed": 2.0, "clapnq": 2.0, "squad2": 1.0, "covidqa": 1.0, "sample": 2.0}
 """What a set counts for, whatever its size."""
+READ_PENALTY = 3e-2
+"""For the refusal with a reader: few cases, most of one article, must not decide alone."""
 DEPTH = 3
 OVER_REFUSAL = 0.15
 """Share of answerable questions that may be refused: what the marks of docs/quality.md allow."""
@@ -85,6 +89,8 @@ class Read:
         self.readings = [SimpleNamespace(answerable=a, sentences=s) for _, _, a, s in said]
         passages = [Passage("", (), key, tuple(numbers)) for key, numbers, _, _ in said]
         places, self.rows = read_features(found.candidates, passages, self.readings)
+        self.there = expected_answer(found.candidates, passages, self.readings)
+        self.candidates = [found.candidates[place] for place in places]
         self.gold = gold[places]
         self.falls = np.array(
             [2.0 * (found.candidates[n].block.document_id in found.outdated) for n in places]
@@ -93,7 +99,9 @@ class Read:
     def scored(self, ranking: Linear) -> Scored:
         scores = ranking(self.rows) - self.falls
         order = np.argsort(-scores, kind="stable")
-        self.seen = read_confidence(self.odds, self.readings, self.rows[order[0]])
+        best = self.candidates[order[0]]
+        lacks = lacks_asked(self.case.question, best.shown, is_row=best.is_row)
+        self.seen = read_confidence(self.odds, self.there, self.rows[order[0]], lacks)
         return Scored(self.case, self.rows[order], scores[order], self.gold[order])
 
 
@@ -239,11 +247,19 @@ def fit_read(cases: Sequence[Case], plain: dict) -> dict:
     ranking = fit_ranking([(one.case, one.rows, one.gold) for one in found], 1e-3, alike)
     scored = [one.scored(ranking) for one in found]
     rows = np.stack([one.seen for one in found])
-    confidence = fit_confidence(rows, chosen, 1e-3, alike)
+    confidence = rescaled(fit_confidence(rows, chosen, READ_PENALTY, alike), rows, chosen)
     threshold = best_threshold(chosen, sigmoid(confidence(rows)), alike)
     names = dict.fromkeys(case.set_name for case in chosen)
     data = [f"{name}, even titles the reader never saw ({LICENCES[name]})" for name in names]
     return entry(ranking, confidence, READ, best_margin(scored, alike), threshold, data)
+
+
+def rescaled(model: Linear, rows: np.ndarray, cases: Sequence[Case]) -> Linear:
+    """The model as sure as its cases warrant; under a penalty its weights are too small for that."""
+    size = fit_confidence(model(rows)[:, None], cases, 0.0, alike)
+    factor = float(size.weights[0] / size.deviation[0])
+    bias = factor * (model.bias - float(size.mean[0])) + size.bias
+    return Linear(model.mean, model.deviation, factor * model.weights, bias)
 
 
 def alike(keys: list[tuple[str, bool]]) -> np.ndarray:

@@ -14,6 +14,39 @@ NUMBER = re.compile(
     r"thousand|million|billion|half|twice|once|dozen|several)\b",
     re.IGNORECASE,
 )
+YEAR = re.compile(
+    r"\b(?:1\d|20)\d\d(?:s|\b)|\b\d{3,4} ?(?:BCE?|AD|CE)\b|\b\d{1,2}(?:st|nd|rd|th) century", re.IGNORECASE
+)
+MOMENT = re.compile(
+    r"\d|\b(?:January|February|March|April|May|June|July|August|September|October|November|December"
+    r"|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|spring|summer|autumn|winter|noon|midnight|mornings?|evenings?"
+    r"|nights?|today|tomorrow|daily|weekly|monthly|quarterly|annually|yearly|(?:week|month|quarter|year|decade"
+    r"|centur|season|term)(?:s|y|ies)?|before|after|during|until|since|once|every|as soon as|o'clock)\b",
+    re.IGNORECASE,
+)
+COUNT = re.compile(
+    r"\b\d[\d,.]*|\b(?:no|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty"
+    r"|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|half|thirds?|quarters?"
+    r"|dozens?|several|both|few|many|most|majority|percent|single|pair|couple|once|twice)\b",
+    re.IGNORECASE,
+)
+ASKS_MOMENT = re.compile(
+    r"\bwhen (?:is|are|was|were|do|does|did|will|would|can|could|should|has|have|had|must|may)\b"
+    r"|\b(?:what|which) (?:year|date|day|month|time|century|decade)\b",
+    re.IGNORECASE,
+)
+ASKS_YEAR = re.compile(r"\b(?:what|which) (?:year|century|decade)\b", re.IGNORECASE)
+COUNTED = re.compile(
+    r"\bhow many ([\w' -]+?)(?: (?:are|is|were|was|did|do|does|have|has|had|can|could|will|would|of|in|on"
+    r"|that|there|to|for|at)\b|\?|$)",
+    re.IGNORECASE,
+)
+PEOPLE = frozenset(("people", "person", "men", "women", "member", "inhabitant", "resident"))
+"""What is counted under these names may be asked for under another."""
+COUNTED_WITHIN = 5
+"""Words behind a number among which the thing it counts is looked for."""
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+CAPITAL = re.compile(r"\b[A-Z][\w’'-]+")
 NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w’'-]+")
 PLACE = re.compile(
     r"\b(?:in|at|near|of|from|to|on|between|outside|across) (?:the )?[A-Z][\w-]+|\b(?:located|situated)\b"
@@ -68,3 +101,45 @@ def held_columns(kind: tuple[str, re.Pattern[str]] | None, text: str) -> list[fl
     held = kind is not None and bool(kind[1].search(text))
     columns = [float(held and kind is not None and kind[0] == name) for name, _, _ in KINDS]
     return [*columns, float(kind is not None and not held)]
+
+
+def lacks_asked(question: str, text: str, *, is_row: bool = False) -> bool:
+    """Whether a time, a count or a person is asked for and the text holds none but the question's own.
+
+    Of "how many lamps" a number must stand before the lamps; a row of a table may name them elsewhere.
+    """
+    kind = kind_of(question)
+    name = kind[0] if kind else ""
+    if name == "person":
+        asked = {word.casefold() for word in WORD.findall(question)}
+        return all(word.casefold() in asked for word in _names(text))
+    if name == "time" and ASKS_MOMENT.search(question):
+        return not _new(YEAR if ASKS_YEAR.search(question) else MOMENT, question, text)
+    if name != "count":
+        return False
+    found, counted = _new(COUNT, question, text), COUNTED.search(question)
+    if counted is None or is_row:
+        return not found
+    things = {_singular(word) for word in WORD.findall(counted[1])} | PEOPLE
+    return not any(things.intersection(_counted_by(text, match.end())) for match in found)
+
+
+def _new(sought: re.Pattern[str], question: str, text: str) -> list[re.Match[str]]:
+    """What is found of it in the text; a number or name of the question is no news."""
+    return [m for m in sought.finditer(text) if m.group().islower() or m.group() not in question]
+
+
+def _names(text: str) -> list[str]:
+    """Words with a capital; the first word of the text alone is none."""
+    names = CAPITAL.findall(text)
+    return [] if len(names) == 1 and text.lstrip().startswith(names[0]) else names
+
+
+def _counted_by(text: str, end: int) -> set[str]:
+    """The words behind a number that ends there."""
+    return {_singular(word) for word in WORD.findall(text[end : end + 80])[:COUNTED_WITHIN]}
+
+
+def _singular(word: str) -> str:
+    low = word.casefold().removesuffix("'s").removesuffix("’s")
+    return low.removesuffix("ies") + "y" if low.endswith("ies") and len(low) > 4 else low.removesuffix("s")

@@ -28,6 +28,7 @@ from ragqa.features import (
     features,
     lexical_scores,
 )
+from ragqa.kinds import lacks_asked
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
 from ragqa.versions import outdated
@@ -35,6 +36,7 @@ from ragqa.voices import both_sides, claim_of, other_side
 from ragqa.windows import (
     READ_CONFIDENCE,
     READ_FEATURES,
+    expected_answer,
     passages_of,
     read_answers,
     read_confidence,
@@ -199,7 +201,9 @@ def read(
         replace(one, score=score, claim=claims.get((one.block.key, one.place), frozenset()))
         for one, score in found
     )
-    seen = read_confidence(odds, readings, rows[order[0]])
+    there = expected_answer(ranked.candidates, passages, readings)
+    lacks = lacks_asked(question, best[0].shown, is_row=best[0].is_row)
+    seen = read_confidence(odds, there, rows[order[0]], lacks)
     return best, seen
 
 

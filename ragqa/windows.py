@@ -23,7 +23,7 @@ LIMIT = 12.0
 """Log-odds are cut at this: beyond it a model is sure, and how sure says nothing."""
 
 READ_FEATURES = ("base", "sentence")
-READ_CONFIDENCE = ("base", "answerable_most", "sentence_best")
+READ_CONFIDENCE = ("base", "answerable", "sentence_best", "lacks_asked")
 
 
 class Reading(Protocol):
@@ -114,13 +114,31 @@ def read_answers(passages: Sequence[Passage], readings: Sequence[Reading]) -> di
     return {key: words for key, (_, words) in found.items() if words}
 
 
-def read_confidence(base: float, readings: Sequence[Reading], best: Sequence[float]) -> Numbers:
+def expected_answer(
+    ranked: Sequence[Candidate], passages: Sequence[Passage], readings: Sequence[Reading]
+) -> float:
+    """Log-odds that the answer is read where it is expected: the mean over windows, each weighed by the share
+    of its best candidate in a softmax of the scores without a reader.
+
+    The highest of all windows would be the higher the more windows there are of one article.
+    """
+    scores = {(one.block.key, one.place): one.score for one in ranked}
+    best = [
+        max(scores[one.key, place] for place in one.places if (one.key, place) in scores) for one in passages
+    ]
+    shares = np.exp(np.asarray(best) - max(best))
+    sure = 1 / (1 + np.exp(-np.asarray([cut(reading.answerable) for reading in readings])))
+    mean = float(shares @ sure / shares.sum())
+    return cut(math.log(mean / (1 - mean)))
+
+
+def read_confidence(base: float, answerable: float, best: Sequence[float], lacks_asked: bool) -> Numbers:
     """What says whether the best candidate answers, shape (len(READ_CONFIDENCE),).
 
-    `base` is the log-odds without a reader, `best` the best candidate's row of `read_features`.
+    `base` is the log-odds without a reader, `answerable` those of `expected_answer`, `best` the best
+    candidate's row of `read_features`; `lacks_asked` is of `ragqa.kinds`.
     """
-    most = max(cut(reading.answerable) for reading in readings)
-    return np.asarray([base, most, best[1]], dtype=np.float64)
+    return np.asarray([base, answerable, best[1], lacks_asked], dtype=np.float64)
 
 
 def cut(odds: float) -> float:

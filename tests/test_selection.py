@@ -27,7 +27,14 @@ from ragqa.llm.extractive import reply
 from ragqa.reader import Reading, Window
 from ragqa.selection import EMBEDDED_SENTENCES, judge, load_models, select, similarities
 from ragqa.types import ContextBlock, Prompt
-from ragqa.windows import MAX_WINDOWS, READ_CONFIDENCE, READ_FEATURES, WINDOW_TOKENS, passages_of
+from ragqa.windows import (
+    MAX_WINDOWS,
+    READ_CONFIDENCE,
+    READ_FEATURES,
+    WINDOW_TOKENS,
+    expected_answer,
+    passages_of,
+)
 
 TEXT = (
     "Employees may take 25 days of leave. Leave must be approved by a manager. "
@@ -244,6 +251,30 @@ def test_the_reader_decides_whether_there_is_an_answer() -> None:
         select(question, BLOCKS, embed, WordReader(word)) for word in ("25 days", "no such words")
     )
     assert unsure.confidence < sure.confidence
+
+
+def test_more_windows_that_seem_to_answer_far_down_do_not_make_it_surer() -> None:
+    texts = ["Employees may take leave.", *(f"The office number {n} closes." for n in range(4))]
+    found = pieces_of([block(str(n), text, -n) for n, text in enumerate(texts)])
+    ranked = [replace(one.candidates[0], score=-4.0 * n) for n, one in enumerate(found)]
+    passages = passages_of(ranked, found)
+
+    def sure(*odds: float) -> float:
+        return expected_answer(ranked, passages, [Reading(one, (one,)) for one in odds])
+
+    assert sure(-3.0, 5.0, 5.0, 5.0, 5.0) < -2
+    assert sure(5.0, -3.0, -3.0, -3.0, -3.0) > 3
+    assert sure(2.0, 2.0, 2.0, 2.0, 2.0) == pytest.approx(2.0)
+
+
+def test_a_sentence_without_the_count_that_is_asked_for_is_less_sure() -> None:
+    with_count, without = (
+        select(f"How many days of {what} do employees get?", BLOCKS, embed, WordReader("25 days"))
+        for what in ("leave", "rest")
+    )
+    assert with_count.confidence > without.confidence
+    seconds = select("How many managers do employees get?", BLOCKS, embed, WordReader("25 days"))
+    assert seconds.confidence < without.confidence
 
 
 def test_the_reader_gets_few_windows_each_candidate_in_one_of_them() -> None:
