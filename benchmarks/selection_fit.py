@@ -43,8 +43,6 @@ LICENCES = {
 }
 WEIGHTS = {"qed": 2.0, "clapnq": 2.0, "squad2": 1.0, "covidqa": 1.0, "sample": 2.0}
 """What a set counts for, whatever its size."""
-READ_PENALTY = 3e-2
-"""For the refusal with a reader: few cases, most of one article, must not decide alone."""
 DEPTH = 3
 OVER_REFUSAL = 0.15
 """Share of answerable questions that may be refused: what the marks of docs/quality.md allow."""
@@ -247,19 +245,43 @@ def fit_read(cases: Sequence[Case], plain: dict) -> dict:
     ranking = fit_ranking([(one.case, one.rows, one.gold) for one in found], 1e-3, alike)
     scored = [one.scored(ranking) for one in found]
     rows = np.stack([one.seen for one in found])
-    confidence = rescaled(fit_confidence(rows, chosen, READ_PENALTY, alike), rows, chosen)
+    share = lacking(cases, plain)
+    joined = np.column_stack([rows[:, 0] + share * rows[:, -1], rows[:, 1:-1]])
+    confidence = with_lacking(fit_confidence(joined, chosen, 1e-3, alike), rows[:, -1], share)
     threshold = best_threshold(chosen, sigmoid(confidence(rows)), alike)
     names = dict.fromkeys(case.set_name for case in chosen)
     data = [f"{name}, even titles the reader never saw ({LICENCES[name]})" for name in names]
     return entry(ranking, confidence, READ, best_margin(scored, alike), threshold, data)
 
 
-def rescaled(model: Linear, rows: np.ndarray, cases: Sequence[Case]) -> Linear:
-    """The model as sure as its cases warrant; under a penalty its weights are too small for that."""
-    size = fit_confidence(model(rows)[:, None], cases, 0.0, alike)
-    factor = float(size.weights[0] / size.deviation[0])
-    bias = factor * (model.bias - float(size.mean[0])) + size.bias
-    return Linear(model.mean, model.deviation, factor * model.weights, bias)
+def lacking(cases: Sequence[Case], plain: dict) -> float:
+    """What it takes from the log-odds without a reader where the best sentence lacks what is asked for.
+
+    Fitted on all of `fit` and `apart`, as what the reader never saw is mostly of one article.
+    """
+    cases = [case for case in cases if case.role in ("fit", "apart") and len(case.gold)]
+    ranking, confidence = models(plain, PLAIN)
+    rows = []
+    for case in cases:
+        found, _ = ranked(case, ranking)
+        odds = confidence(confidence_features(case.question, found.rows, found.scores)[None, :])[0]
+        best = found.candidates[0]
+        rows.append([odds, lacks_asked(case.question, best.shown, is_row=best.is_row)])
+    weights = fit_confidence(np.array(rows, dtype=float), cases, 1e-3)
+    per_unit = weights.weights / weights.deviation
+    return float(per_unit[1] / per_unit[0])
+
+
+def with_lacking(model: Linear, lacks: np.ndarray, share: float) -> Linear:
+    """The model of base + share * lacks and the rest, as one of base, the rest and lacks."""
+    deviation = max(float(lacks.std()), 0.01)
+    weight = model.weights[0] / model.deviation[0] * share
+    return Linear(
+        np.append(model.mean, 0.0),
+        np.append(model.deviation, deviation),
+        np.append(model.weights, weight * deviation),
+        model.bias,
+    )
 
 
 def alike(keys: list[tuple[str, bool]]) -> np.ndarray:
