@@ -1,7 +1,7 @@
 """Speed and size of the GPTQ model against dense models in transformers, in one run.
 
     python benchmarks/gptq.py smollm2 [--threads N] [--rounds N] [--lengths 512,2048]
-    python benchmarks/gptq.py 1b      [--layers N] [--against bf16] [--folder DIR] and the same
+    python benchmarks/gptq.py 1b      [--layers N] [--against bf16] [--no-decode] [--folder DIR] and the same
     python benchmarks/gptq.py long INDEX --model FOLDER [--tokens 16200] [--question TEXT]
     python benchmarks/gptq.py crossover
 
@@ -12,6 +12,7 @@ weights, dequantized. CUDA is not measured: there was no card.
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -101,16 +102,19 @@ def our_timers(model: LoadedModel, ids: Tensor) -> tuple[Timer, Timer]:
     return prefill, decode
 
 
-def compare(folder: Path, against: list[str], rounds: int, lengths: list[int], slow: bool) -> None:
+def compare(
+    folder: Path, against: list[str], rounds: int, lengths: list[int], *, slow: bool, decoding: bool
+) -> None:
     """Print seconds, tokens a second and ratios for one folder, and dense models of the types `against`."""
     ids = torch.randint(5, 30_000, (max([*lengths, 64]),), generator=torch.Generator().manual_seed(0))
     ours = load_model(open_checkpoint(folder))
     dense = {f"dense {name}": dense_model(folder, TYPES[name]) for name in against}
     timers = {name: dense_timers(module, ids) for name, module in dense.items()}
     timers["gptq"] = our_timers(ours, ids)
-    for _, decode in timers.values():
+    for _, decode in timers.values() if decoding else ():
         decode(16)
-    report("decode behind 64", {name: pair[1] for name, pair in timers.items()}, 64, 1, rounds)
+    if decoding:
+        report("decode behind 64", {name: pair[1] for name, pair in timers.items()}, 64, 1, rounds)
     for length in lengths:
         left_out = "dense fp32" if slow and length > 512 else None
         report(
@@ -130,7 +134,12 @@ def compare(folder: Path, against: list[str], rounds: int, lengths: list[int], s
 
 
 def report(what: str, timers: dict[str, Timer], argument: int, tokens: int, rounds: int) -> None:
-    seconds = [{name: timer(argument) for name, timer in timers.items()} for _ in range(rounds)]
+    seconds: list[dict[str, float]] = []
+    for _ in range(rounds):
+        seconds.append({})
+        for name, timer in timers.items():
+            seconds[-1][name] = timer(argument)
+            print(f"{what} {name}: {seconds[-1][name]:.4f} s", file=sys.stderr, flush=True)
     for name in timers:
         median = statistics.median(one[name] for one in seconds)
         print(f"{what:>18} {name:>10}: {median:9.4f} s, {tokens / median:8.1f} tokens/s", flush=True)
@@ -227,6 +236,7 @@ def main() -> None:
         "--layers", type=int, default=18, help="decoder layers of the random Llama; 18 make 1.06B"
     )
     parser.add_argument("--against", default="fp32,bf16", help="types of the dense models; each is loaded")
+    parser.add_argument("--no-decode", dest="decoding", action="store_false", help="prefill alone")
     parser.add_argument("--folder", type=Path, help="where the random Llama is made, and kept")
     parser.add_argument(
         "--cpu-time", action="store_true", help="processor seconds, where others use the machine"
@@ -246,13 +256,14 @@ def main() -> None:
     against = arguments.against.split(",")
     with tempfile.TemporaryDirectory() as work:
         if arguments.what == "smollm2":
-            compare(make_stand_in(Path(work) / "smollm2"), against, arguments.rounds, lengths, slow=False)
+            folder = make_stand_in(Path(work) / "smollm2")
+            compare(folder, against, arguments.rounds, lengths, slow=False, decoding=arguments.decoding)
             return
         folder = arguments.folder or Path(work) / "llama"
         if not (folder / "config.json").is_file():
             config = llama_config(2048, 5632, arguments.layers, 32, 32_000)
             make_random_llama(folder, config, Quantization(sym=False))
-        compare(folder, against, arguments.rounds, lengths, slow=True)
+        compare(folder, against, arguments.rounds, lengths, slow=True, decoding=arguments.decoding)
 
 
 if __name__ == "__main__":
