@@ -200,15 +200,27 @@ def hit_of(chunk: IndexedChunk, score: float, ranks: tuple[tuple[str, int], ...]
 
 
 def reranked(question: str, hits: Sequence[Hit], reranker: Reranker) -> list[Hit]:
-    """The hits, the first RERANKED of them in the reranker's order.
+    """The hits, the first RERANKED of them ordered by the reranker's scores, or by the mean of both kinds in
+    deviations, weighed by its share.
 
     Scores stay with the places: what selects sentences was fitted to the scale of fused ones.
     """
     read, rest = hits[:RERANKED], hits[RERANKED:]
+    if not read:
+        return []
     passages = [Passage(" > ".join((hit.title, *hit.section)), hit.text) for hit in read]
-    order = np.argsort(-reranker.scores(question, passages), kind="stable")
+    found = standardised(np.asarray([hit.score for hit in read], np.float32))
+    told = standardised(reranker.scores(question, passages))
+    order = np.argsort(-(reranker.share * told + (1 - reranker.share) * found), kind="stable")
     moved = [replace(read[old], score=hit.score) for hit, old in zip(read, order, strict=True)]
     return [*moved, *rest]
+
+
+def standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores in deviations from their mean; equal ones are 0."""
+    deviation = float(scores.std())
+    shifted: NDArray[np.float32] = (scores - scores.mean()) / (deviation or 1.0)
+    return shifted
 
 
 def covers(block: ContextBlock, hit: Hit) -> bool:

@@ -169,7 +169,8 @@ class Backwards:
 
     name = "backwards"
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
+        self.share = share
         self.read: list[Passage] = []
 
     def scores(self, question: str, passages: Sequence[Passage]) -> np.ndarray:
@@ -187,3 +188,10 @@ def test_the_first_hits_are_reordered_and_scores_stay_with_the_places() -> None:
     assert [hit.score for hit in found] == [hit.score for hit in hits]
     assert reranker.read == [Passage("Title > Part", "text")] * RERANKED
     assert reranked("Who?", [], reranker) == []
+
+
+def test_a_reranker_with_a_share_moves_only_what_it_is_surer_of() -> None:
+    first = Hit(0, "a", "a", "Title", (), None, None, 0, 4, "text", 1.0, ())
+    hits = [replace(first, chunk_id=number, score=score) for number, score in enumerate((9.0, 2.0, 1.9))]
+    assert [hit.chunk_id for hit in reranked("Who?", hits, Backwards(0.2))] == [0, 2, 1]
+    assert [hit.chunk_id for hit in reranked("Who?", hits, Backwards())] == [2, 1, 0]
