@@ -14,12 +14,19 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 
+$(VENV)/.gptq: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gptq]'
+	touch $@
+
 $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,gptq,plot]'
 	touch $@
 
+# First the engine that quotes, from the base install; then torch, and the GPTQ model, which its first use makes.
 demo: $(VENV)/.base
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh data/demo.sh $(DEMO)
+	@$(MAKE) --no-print-directory $(VENV)/.gptq
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh data/demo-model.sh $(DEMO)
 
 test: lint
 	$(BIN)/python -m pytest

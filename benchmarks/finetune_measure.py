@@ -28,6 +28,7 @@ from finetune_sets import kept_apart
 from ingest.embed import load_embedder
 from ingest.index import open_index
 from ragqa.answering import Answerer
+from ragqa.citations.refusals import refuses
 from ragqa.evaluation.bootstrap import mean_with_interval
 from ragqa.evaluation.given import GivenRetriever
 from ragqa.evaluation.question_set import Question, read_set
@@ -38,7 +39,6 @@ from ragqa.gptq.finetune.lora import CONFIG
 from ragqa.gptq.finetune.rows import DECISION_TOKENS
 from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
 from ragqa.settings import AnswerSettings
-from ragqa.types import REFUSAL
 from ragqa.wiring import EngineChoice, build_engine, packed_for
 
 STRICT_RECALL = 0.8
@@ -184,7 +184,7 @@ def rule_of(path: Path | None) -> RefusalRule:
 def report(options: argparse.Namespace) -> None:
     lines, rule = read_lines(options.files), rule_of(options.rule)
     for line in lines:
-        line["refused"] = score(line, rule) >= rule.threshold or line["answer"].startswith(REFUSAL[:13])
+        line["refused"] = score(line, rule) >= rule.threshold or refuses(line["answer"], ())
         line["shown"] = not line["refused"] and line["checked"]
     able = [line for line in lines if line["answerable"]]
     unable = [line for line in lines if not line["answerable"]]

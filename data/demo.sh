@@ -6,17 +6,7 @@ here=$(dirname "$0")
 mkdir -p "$out"
 export RAGQA_INDEX="$out/index"
 
-run() {
-    printf '\n$ ragqa'
-    for word in "$@"; do
-        case $word in
-            *[!A-Za-z0-9_./=-]*) printf ' "%s"' "$word" ;;
-            *) printf ' %s' "$word" ;;
-        esac
-    done
-    printf '\n'
-    ragqa "$@"
-}
+. "$here/demo-run.sh"
 
 run ingest "$here/documents"
 run ask "How many days of annual leave do full-time staff have?"

@@ -9,7 +9,9 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,8 @@ from ragqa.gptq.constrained import Constraint
 from ragqa.gptq.decoder import Decoder, KvCache
 
 NAME = "ragqa_refusal.json"
+STEM = 6
+"""Letters in common that make two tokens forms of one word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,38 @@ def log_odds(decoder: Decoder, cache: KvCache, logits: Tensor, first: Sequence[i
     return total - math.log(-math.expm1(total))
 
 
+@lru_cache(maxsize=4)
+def unlike(tokenizer: Any, token: int) -> frozenset[int]:
+    """All ids but those of the token's word and its other forms: "document" and " Documents", too.
+
+    Kept from one spelling of its refusal, a model writes it in the next.
+    """
+    word = _letters(tokenizer, token)[:STEM]
+    return frozenset(one for one in range(len(tokenizer)) if not _letters(tokenizer, one).startswith(word))
+
+
+def _letters(tokenizer: Any, token: int) -> str:
+    text: str = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+    return text.strip().casefold() or str(token)
+
+
 class RefusalConstraint:
     """The refusal, whole, or a reply that does not begin as it does: what `log_odds` and threshold say.
 
-    `decide` is told the log-odds first; what comes behind the beginning is left to `behind`.
+    `decide` is told the log-odds first; what comes behind the beginning is left to `behind`. `others` are the
+    ids that may follow all but the last of the deciding ids in a reply that is to answer.
     """
 
     def __init__(
-        self, refusal: Sequence[int], rule: RefusalRule, ends: frozenset[int], words: int, behind: Constraint
+        self,
+        refusal: Sequence[int],
+        rule: RefusalRule,
+        ends: frozenset[int],
+        others: frozenset[int],
+        behind: Constraint,
     ) -> None:
         self._refusal, self._rule, self._ends = tuple(refusal), rule, ends
-        self._words, self._behind = words, behind
+        self._others, self._behind = others, behind
         self.refuses = False
         self.confidence = 0.0
 
@@ -101,5 +126,5 @@ class RefusalConstraint:
             return frozenset({self._refusal[len(ids)]}) if len(ids) < len(self._refusal) else self._ends
         last = len(self.first) - 1
         if len(ids) == last and tuple(ids) == self.first[:last]:
-            return frozenset(range(self._words)) - {self.first[last]}
+            return self._others
         return self._behind.allowed(ids)

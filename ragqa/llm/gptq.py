@@ -105,11 +105,12 @@ class GptqEngine:
         return self.rule.judge * self.judge(prompt)
 
     def _refusing(self, rule: "RefusalRule", sources: "Constraint") -> "RefusalConstraint":
-        from ragqa.gptq.refusing import RefusalConstraint
+        from ragqa.gptq.refusing import RefusalConstraint, unlike
 
         tokenizer = self.encoder.tokenizer
         refusal = tokenizer.encode(REFUSAL, add_special_tokens=False)
-        return RefusalConstraint(refusal, rule, self.ends, len(tokenizer), sources)
+        others = unlike(tokenizer, refusal[rule.tokens - 1])
+        return RefusalConstraint(refusal, rule, self.ends, others, sources)
 
 
 def open_gptq_engine(

@@ -45,6 +45,9 @@ def write_merged(base: Path, adapter: Path, out: Path) -> Path:
 
     Its configuration declares the scaled positions, its tokenizer the chat form of the training.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     facts, _ = read_adapter(adapter)
     model, tokenizer = load_base(base, float(facts["ragqa"]["factor"]))
     apply_adapter(model, adapter)
