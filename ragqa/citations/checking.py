@@ -118,6 +118,7 @@ class _Evidence:
         self.library = Library(prompt.blocks, claimed)
         self.quotes = self.library.quotes
         self.claimed = self.library.claimed
+        self._weights: dict[str, float] = {}
         self.beside = [_beside(block) for block in prompt.blocks]
         self.frequency = Counter(word for quote in self.quotes for word in quote.words)
         texts = [self.question, *(block.text for block in prompt.blocks)]
@@ -194,7 +195,11 @@ class _Evidence:
 
     def _weight(self, word: str) -> float:
         """Rarity among the sentences of the prompt: log((n + 1) / (n with the word + 0.5))."""
-        return math.log((len(self.quotes) + 1) / (self.frequency[word] + 0.5))
+        weight = self._weights.get(word)
+        if weight is None:
+            weight = math.log((len(self.quotes) + 1) / (self.frequency[word] + 0.5))
+            self._weights[word] = weight
+        return weight
 
     def _coverage(self, words: Set[str], carriers: Sequence[_Carrier]) -> float:
         """Share of the words, by weight, that quotes hold."""

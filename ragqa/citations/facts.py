@@ -18,6 +18,7 @@ _OPPOSITE_PAIRS = (
     "begin end, open close, legal illegal, mandatory optional, internal external, buy sell, earlier later"
 )
 OPPOSITES = [tuple(map(stem, pair.split())) for pair in _OPPOSITE_PAIRS.split(", ")]
+_OPPOSED = frozenset(form for pair in OPPOSITES for form in pair)
 
 _JOINS_NAMES = frozenset(("of", "the", "de", "la", "von", "van", "and", "for", "da", "del", "di"))
 _NO_NAMES = frozenset(map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Yes")))
@@ -175,7 +176,7 @@ def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
             said_too = scope and scope[0] in quote.conceded and quote.sequence.count(scope[0]) > 1
             if scope and not said_too and scope[0] in answer.forms and scope[0] not in answer.negated:
                 return "not"
-    for one, other in OPPOSITES:
+    for one, other in () if answer.forms.isdisjoint(_OPPOSED) else OPPOSITES:
         for said, opposite in ((one, other), (other, one)):
             only_said = said in answer.forms and said not in forms
             if only_said and opposite in forms and opposite not in answer.forms:

@@ -73,6 +73,7 @@ class Token(NamedTuple):
         )
 
 
+@lru_cache(maxsize=2048)
 def tokens(text: str) -> tuple[Token, ...]:
     """Numbers, words, and the punctuation that bounds clauses, in order. Linear time, any text."""
     found = []
@@ -147,7 +148,7 @@ def stem(word: str) -> str:
     word = word.removesuffix("'s").replace("'", "")
     if word in NEGATIONS or word in STOP_WORDS:
         return word
-    for ending, instead, least in _ENDINGS:
+    for ending, instead, least in _ENDINGS if word[-1:] in _LAST_LETTERS else ():
         if word.endswith(ending) and len(word) - len(ending) >= least:
             word = word[: len(word) - len(ending)] + instead
             break
@@ -161,5 +162,6 @@ _ENDINGS = (
     ("ed", "", 3), ("ly", "", 3), ("ches", "ch", 2), ("shes", "sh", 2), ("xes", "x", 2), ("ss", "ss", 1),
     ("us", "us", 1), ("is", "is", 1), ("s", "", 2),
 )  # fmt: skip
+_LAST_LETTERS = frozenset(ending[-1] for ending, _, _ in _ENDINGS)
 STOP_STEMS = frozenset(map(stem, STOP_WORDS))
 _VALUE_STEMS = frozenset(map(stem, (*_CARDINALS, *_ORDINALS, *_SCALES)))
