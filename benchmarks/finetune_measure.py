@@ -39,7 +39,7 @@ from ragqa.gptq.finetune.lora import CONFIG
 from ragqa.gptq.finetune.rows import DECISION_TOKENS
 from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
 from ragqa.settings import AnswerSettings
-from ragqa.wiring import EngineChoice, build_engine, packed_for
+from ragqa.wiring import EngineChoice, build_engine, settings_for
 
 STRICT_RECALL = 0.8
 MARKERS = ("BEGIN", "ENDIN", "ENDCONTEXT")
@@ -83,7 +83,7 @@ def answer(options: argparse.Namespace) -> None:
         engine = build_engine(choice, embedder)
         odds, judge = Odds(), engine.judge
         engine = replace(engine, rule=RefusalRule(DECISION_TOKENS, 0.0, 0.0))
-        settings = packed_for(choice, options.retrieval)
+        settings = settings_for(choice, options.retrieval)
         retriever = GivenRetriever(opened, embedder, settings)
         retriever.places, retriever.count = places, options.given
         answerer = Answerer(retriever, engine, AnswerSettings(max_answer_tokens=96))

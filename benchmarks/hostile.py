@@ -19,7 +19,6 @@ from zlib import crc32
 
 from ingest.embed import load_embedder
 from ingest.index import open_index
-from ragqa.answering import Answerer
 from ragqa.citations import check, parse_reply
 from ragqa.evaluation.bootstrap import mean_with_interval
 from ragqa.evaluation.question_set import Question, QuestionSet, read_set
@@ -31,7 +30,7 @@ from ragqa.llm.extractive import DIFFER
 from ragqa.prompt import pack_prompt
 from ragqa.settings import AnswerSettings, RetrievalSettings
 from ragqa.types import Answer, ContextBlock
-from ragqa.wiring import EngineChoice, build_engine
+from ragqa.wiring import EngineChoice, answerer_of, build_engine, settings_for
 
 DATA = Path(os.environ.get("RAGQA_EVAL_DATA", "../shared")) / "eval"
 
@@ -77,9 +76,9 @@ def poisoned_answers(work: Path, part: str, engine: EngineChoice, limit: int | N
     asked = questions_of(with_truth, part)[:limit]
     with open_index(index) as opened:
         embedder = load_embedder(opened.settings.embedder)
-        retriever = BlindRetriever(opened, embedder, RetrievalSettings())
+        retriever = BlindRetriever(opened, embedder, settings_for(engine, RetrievalSettings()))
         retriever.places = places
-        answerer = Answerer(retriever, build_engine(engine, embedder), AnswerSettings())
+        answerer = answerer_of(retriever, engine, AnswerSettings())
         found = []
         for question in asked:
             lies = frozenset(meta[question.id]["poison_doc_ids"])

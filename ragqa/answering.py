@@ -7,6 +7,7 @@ from ingest.index import Where
 from ragqa.citations import check, parse_reply
 from ragqa.errors import PromptTooLongError
 from ragqa.llm.engine import Engine, GenerationOptions, OnText, ignore_text
+from ragqa.narrowing import Narrowing
 from ragqa.prompt import pack_prompt
 from ragqa.retriever import Retriever
 from ragqa.settings import AnswerSettings
@@ -16,10 +17,17 @@ from ragqa.types import REFUSAL, Answer, Citation, Dropped, Generation, Prompt, 
 class Answerer:
     """Answers from one index with one engine. The engine that packs is the engine that answers."""
 
-    def __init__(self, retriever: Retriever, engine: Engine, settings: AnswerSettings) -> None:
+    def __init__(
+        self,
+        retriever: Retriever,
+        engine: Engine,
+        settings: AnswerSettings,
+        narrow: Narrowing | None = None,
+    ) -> None:
         self.retriever = retriever
         self.engine = engine
         self.settings = settings
+        self.narrow = narrow
 
     def ask(self, question: str, where: Where = (), on_text: OnText = ignore_text) -> Answer:
         """The checked answer, or a refusal that says why. `on_text` gets raw text as it is written.
@@ -33,6 +41,8 @@ class Answerer:
             )
         began = time.perf_counter()
         found = self.retriever.retrieve(question, where)
+        if self.narrow is not None:
+            found = self.narrow(question, found)
         retrieved = time.perf_counter()
         draft = Answer(
             question=question,
@@ -78,6 +88,7 @@ class Answerer:
             "where": [list(pair) for pair in where],
             "retrieval": asdict(self.retriever.settings),
             "answering": asdict(self.settings),
+            "narrowed_to": self.narrow.most if self.narrow else None,
         }
 
     def _options(self) -> GenerationOptions:

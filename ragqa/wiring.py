@@ -1,7 +1,7 @@
 """Names and paths in, live objects out: the one place that builds an answerer."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,12 +12,15 @@ from ingest.index import INDEX_FOLDER, find_index, open_index
 from ragqa.answering import Answerer
 from ragqa.errors import EngineUnavailableError
 from ragqa.gptq.finetune.making import TUNED, Tick, silent
-from ragqa.gptq.presets import preset_of
+from ragqa.gptq.presets import Preset, preset_of
 from ragqa.llm.engine import Engine
+from ragqa.narrowing import Narrowing
+from ragqa.reader import Reader
 from ragqa.reranker import Reranker, load_reranker
 from ragqa.retriever import Retriever
+from ragqa.selection import Judgement, judge
 from ragqa.settings import AnswerSettings, RetrievalSettings
-from ragqa.types import Prompt
+from ragqa.types import ContextBlock
 
 AUTO = "auto"
 
@@ -36,7 +39,6 @@ class EngineChoice:
 
 def _extractive(_choice: EngineChoice, embedder: Embedder) -> Engine:
     from ragqa.llm.extractive import ExtractiveEngine
-    from ragqa.reader import Reader
 
     return ExtractiveEngine(embedder, Reader.load())
 
@@ -52,18 +54,15 @@ def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
         choice.model or DEFAULT_MODEL,
         LoadOptions(device_map=choice.device_map),
         allow_unproven_length=choice.allow_unproven_length,
-        judge=_judge(embedder),
+        judge=lambda prompt: judge_with(embedder)(prompt.question, prompt.blocks).odds,
         tick=choice.tick,
     )
 
 
-def _judge(embedder: Embedder) -> Callable[[Prompt], float]:
-    """What the quoting engine thinks of a prompt: its log-odds that an answer is there."""
-    from ragqa.reader import Reader
-    from ragqa.selection import judge
-
+def judge_with(embedder: Embedder) -> Callable[[str, Sequence[ContextBlock]], Judgement]:
+    """What the quoting engine thinks of a question and blocks."""
     reader = Reader.load()
-    return lambda prompt: judge(prompt.question, prompt.blocks, embedder.embed, reader).odds
+    return lambda question, blocks: judge(question, blocks, embedder.embed, reader)
 
 
 def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
@@ -150,21 +149,34 @@ def open_answerer(
     answering: AnswerSettings = AnswerSettings(),
 ) -> Iterator[Answerer]:
     """An answerer over one snapshot of the index."""
-    with open_retriever(explicit, packed_for(choice, retrieval)) as retriever:
-        yield Answerer(retriever, build_engine(choice, retriever.embedder), answering)
+    with open_retriever(explicit, settings_for(choice, retrieval)) as retriever:
+        yield answerer_of(retriever, choice, answering)
 
 
-def packed_for(choice: EngineChoice, settings: RetrievalSettings) -> RetrievalSettings:
-    """The settings with the blocks that the chosen model was tuned on, where its preset says."""
-    name = BEST if choice.name == AUTO else choice.name
-    preset = preset_of((choice.model or DEFAULT_MODEL).partition(":")[0]) if "gptq" in name else None
-    if preset is None or preset.max_blocks is None:
+def answerer_of(retriever: Retriever, choice: EngineChoice, answering: AnswerSettings) -> Answerer:
+    """An answerer, its blocks narrowed to as many as its model was tuned on."""
+    engine = build_engine(choice, retriever.embedder)
+    preset, settings = preset_for(choice), retriever.settings
+    # Who asks for more chunks than usual wants a prompt that is filled.
+    if preset is None or preset.max_blocks is None or settings.block_limit > settings.max_blocks:
+        return Answerer(retriever, engine, answering)
+    judged = judge_with(retriever.embedder)
+    narrowing = Narrowing(preset.max_blocks, lambda question, blocks: judged(question, blocks).candidates)
+    return Answerer(retriever, engine, answering, narrowing)
+
+
+def settings_for(choice: EngineChoice, settings: RetrievalSettings) -> RetrievalSettings:
+    """The settings with blocks as long as those that the chosen model was tuned on."""
+    preset = preset_for(choice)
+    if preset is None or preset.block_tokens is None:
         return settings
-    return replace(
-        settings,
-        max_blocks=preset.max_blocks,
-        block_tokens=preset.block_tokens or settings.block_tokens,
-    )
+    return replace(settings, block_tokens=preset.block_tokens)
+
+
+def preset_for(choice: EngineChoice) -> Preset | None:
+    """What is known by name of the model that will answer."""
+    name = BEST if choice.name == AUTO else choice.name
+    return preset_of((choice.model or DEFAULT_MODEL).partition(":")[0]) if "gptq" in name else None
 
 
 def default_workers() -> int:

@@ -16,7 +16,7 @@ from ragqa.llm.gptq import find_model, open_gptq_engine  # noqa: E402
 from ragqa.prompt import WRAPPERS  # noqa: E402
 from ragqa.settings import RetrievalSettings  # noqa: E402
 from ragqa.types import Prompt  # noqa: E402
-from ragqa.wiring import EngineChoice, packed_for  # noqa: E402
+from ragqa.wiring import EngineChoice, settings_for  # noqa: E402
 
 pytest_plugins = ("tests.small_engine",)
 
@@ -95,11 +95,11 @@ def test_a_small_model_that_is_not_made_is_not_fetched_where_that_is_forbidden(n
 
 def test_a_model_is_packed_with_the_blocks_it_was_tuned_on():
     usual = RetrievalSettings()
-    assert packed_for(EngineChoice("extractive"), usual) == usual
-    assert packed_for(EngineChoice("gptq", UNTUNED), usual) == usual
-    tuned = packed_for(EngineChoice("gptq", TUNED), usual)
-    assert (tuned.max_blocks, tuned.block_tokens) == (PRESETS[TUNED].max_blocks, PRESETS[TUNED].block_tokens)
-    assert packed_for(EngineChoice("gptq"), usual) == tuned
+    assert settings_for(EngineChoice("extractive"), usual) == usual
+    assert settings_for(EngineChoice("gptq", UNTUNED), usual) == usual
+    tuned = settings_for(EngineChoice("gptq", TUNED), usual)
+    assert tuned.block_tokens == PRESETS[TUNED].block_tokens
+    assert settings_for(EngineChoice("gptq"), usual) == tuned
 
 
 def test_smollm2_answers():

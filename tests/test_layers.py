@@ -17,6 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.terminal", "ragqa.contract"),
     ("ragqa.answering",),
     ("ragqa.langchain",),
+    ("ragqa.narrowing",),
     ("ragqa.retriever",),
     ("ragqa.reranker",),
     ("ragqa.llm",),

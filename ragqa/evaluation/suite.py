@@ -13,7 +13,6 @@ from ingest.embed import Embedder, load_embedder
 from ingest.index import Index, open_index
 from ingest.pipeline import IngestOptions, Progress, Tools, ingest_paths
 from ingest.pipeline.values import silent
-from ragqa.answering import Answerer
 from ragqa.cache import cache_folder
 from ragqa.errors import QuestionFileError
 from ragqa.evaluation.corpus import write_corpus
@@ -22,7 +21,7 @@ from ragqa.evaluation.question_set import Question, QuestionSet, read_questions,
 from ragqa.evaluation.report import EvalReport, report_of
 from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder, gold_documents
 from ragqa.settings import AnswerSettings, RetrievalSettings
-from ragqa.wiring import EngineChoice, build_engine, build_reranker, index_path, packed_for
+from ragqa.wiring import EngineChoice, answerer_of, build_reranker, index_path, settings_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,13 @@ def measure(
     with open_index(index_path) as index:
         embedder = RememberingEmbedder(embedder or load_embedder(index.settings.embedder))
         if options.engine is not None:
-            options = replace(options, retrieval=packed_for(options.engine, options.retrieval))
+            options = replace(options, retrieval=settings_for(options.engine, options.retrieval))
         retriever = retriever_of(index, embedder, options)
         retriever.alone = options.alone
         answerer = None
         if options.engine is not None:
-            answerer = Answerer(retriever, build_engine(options.engine, embedder), options.answering)
+            answerer = answerer_of(retriever, options.engine, options.answering)
+            answerer.narrow = None if options.given else answerer.narrow
         asking = Asking(retriever, answerer, places)
         chosen = drawn(questions_of(questions, options.part), options.limit)
         unknown = known_or_refused(name, chosen, asking, index_path)
