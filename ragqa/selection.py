@@ -142,6 +142,11 @@ class Judgement:
         refuses = confidence < self.model.threshold
         return Selection(sentences, confidence, refuses, other is not None)
 
+    @property
+    def surplus(self) -> float:
+        """The log-odds by which the documents hold the answer more surely than the threshold asks for."""
+        return self.odds - math.log(self.model.threshold / (1 - self.model.threshold))
+
     def _is_outdated(self, one: Candidate) -> bool:
         return one.block.document_id in self.outdated
 

@@ -54,7 +54,7 @@ def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
         choice.model or DEFAULT_MODEL,
         LoadOptions(device_map=choice.device_map),
         allow_unproven_length=choice.allow_unproven_length,
-        judge=lambda prompt: judge_with(embedder)(prompt.question, prompt.blocks).odds,
+        judge=lambda prompt: judge_with(embedder)(prompt.question, prompt.blocks).surplus,
         tick=choice.tick,
     )
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Judge = Callable[[Prompt], float]
-"""The log-odds, by other means than the model's, that the blocks of a prompt hold the answer."""
+"""How surely the blocks of a prompt hold the answer, by other means than the model's: log-odds, 0 where it
+would neither answer nor refuse."""
 
 INSTALL = "The engine gptq needs torch and transformers: pip install 'ragqa[gptq]'"
 
