@@ -28,9 +28,9 @@ STEM = 6
 @dataclass(frozen=True, slots=True)
 class RefusalRule:
     """Refuse where the log-odds of the refusal's first `tokens` tokens are at least `threshold`; `strict`
-    stands in its place under `--strict`. `judge` is the weight at which what another judge says for the answer
-    being there, in log-odds from its own threshold, is taken off first: 1 is what two judges with errors
-    of their own come to."""
+    stands in its place under `--strict`. `judge` is the weight at which what another judge says for the
+    answer being there, in log-odds from its own threshold, is taken off first: 1 is what two judges whose
+    errors are their own come to."""
 
     tokens: int
     threshold: float

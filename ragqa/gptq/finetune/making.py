@@ -29,8 +29,10 @@ def folder_of(name: str) -> Path:
     """Where the model of that name is kept: with another adapter it is another folder."""
     if name != TUNED:
         return cache_folder() / name
-    weights = (adapter_folder() / "adapter_model.safetensors").read_bytes()
-    return cache_folder() / f"{name}-{hashlib.sha256(weights).hexdigest()[:8]}"
+    digest = hashlib.sha256()
+    for part in ("adapter_config.json", "adapter_model.safetensors"):
+        digest.update((adapter_folder() / part).read_bytes())
+    return cache_folder() / f"{name}-{digest.hexdigest()[:8]}"
 
 
 def is_made(name: str) -> bool:

@@ -73,11 +73,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When to refuse: thresholds on the log-odds of the refusal's first `tokens` tokens."""
+    """When to refuse: thresholds on the log-odds of the refusal's first `tokens` tokens.
+
+    `judge` weighs the reader's log-odds against them (`ragqa.gptq.refusing`); it is not fitted.
+    """
 
     tokens: int
     threshold: float
     strict: float
+    judge: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
