@@ -251,6 +251,7 @@ def fit_read(cases: Sequence[Case], plain: dict) -> dict:
     threshold = best_threshold(chosen, sigmoid(confidence(rows)), alike)
     names = dict.fromkeys(case.set_name for case in chosen)
     data = [f"{name}, even titles the reader never saw ({LICENCES[name]})" for name in names]
+    data.append("lacks_asked: what plain is fitted on")
     return entry(ranking, confidence, READ, best_margin(scored, alike), threshold, data)
 
 
