@@ -38,8 +38,9 @@ from ragqa.evaluation.wording import exact_match, token_f1
 from ragqa.gptq.finetune.lora import CONFIG
 from ragqa.gptq.finetune.rows import DECISION_TOKENS
 from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
+from ragqa.narrowing import Narrowing
 from ragqa.settings import AnswerSettings
-from ragqa.wiring import EngineChoice, build_engine, settings_for
+from ragqa.wiring import EngineChoice, build_engine, judge_with, settings_for
 
 STRICT_RECALL = 0.8
 MARKERS = ("BEGIN", "ENDIN", "ENDCONTEXT")
@@ -87,6 +88,9 @@ def answer(options: argparse.Namespace) -> None:
         retriever = GivenRetriever(opened, embedder, settings)
         retriever.places, retriever.count = places, options.given
         answerer = Answerer(retriever, engine, AnswerSettings(max_answer_tokens=96))
+        if options.narrow:
+            judged = judge_with(embedder)
+            answerer.narrow = Narrowing(options.narrow, lambda q, blocks: judged(q, blocks).candidates)
         for question in chosen_questions(options, question_set.questions):
             if question.id in done:
                 continue
@@ -225,6 +229,7 @@ def main() -> None:
     asking.add_argument("--set", default="squad2")
     asking.add_argument("--questions", type=int, default=100)
     asking.add_argument("--given", type=int, default=1)
+    asking.add_argument("--narrow", type=int, help="of these, so many by the reader, as the product does")
     asking.add_argument("--blind", action="store_true", help="without the gold documents")
     asking.add_argument("--part", choices=("all", "even", "odd", "kept"), default="odd")
     asking.add_argument("--threads", type=int, default=1)

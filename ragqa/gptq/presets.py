@@ -83,7 +83,7 @@ PRESETS: Mapping[str, Preset] = {
         repository=None,
         window=16_384,
         licence="Apache-2.0 (base), CC BY-SA 4.0 (adapter)",
-        max_blocks=3,
+        max_blocks=1,
         block_tokens=350,
     ),
     "smollm2-135m": Preset(repository=None, window=8192, licence="Apache-2.0"),
