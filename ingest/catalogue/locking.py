@@ -1,4 +1,4 @@
-"""One writer at a time, across processes. Readers need no lock. The one file that knows filelock."""
+"""One process at a time. Readers of an index need no lock. The one file that knows filelock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,13 @@ from filelock import FileLock, Timeout
 
 from ingest.catalogue.schema import storage_errors
 from ingest.errors import LockedError
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`, however long others hold it first. Raises OSError."""
+    with FileLock(path):
+        yield
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from ingest.catalogue.locking import alone
 from ragqa.cache import cache_folder
 from ragqa.errors import EngineUnavailableError
 
@@ -46,14 +47,12 @@ def make(name: str, tick: Tick = silent) -> Path:
     Safe to stop: the next call goes on. Of several processes one makes it and the others wait. Raises
     EngineUnavailableError where the weights cannot be had, CheckFailedError where the result is wrong.
     """
-    from filelock import FileLock
-
     folder = folder_of(name)
     if is_made(name):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with alone(folder.with_suffix(".lock")):
             if not is_made(name):
                 _make(name, folder, tick)
     except OSError as error:
