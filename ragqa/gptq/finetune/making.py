@@ -6,7 +6,6 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from ingest.catalogue.locking import alone
 from ragqa.cache import cache_folder
 from ragqa.errors import EngineUnavailableError
 
@@ -47,6 +46,8 @@ def make(name: str, tick: Tick = silent) -> Path:
     Safe to stop: the next call goes on. Of several processes one makes it and the others wait. Raises
     EngineUnavailableError where the weights cannot be had, CheckFailedError where the result is wrong.
     """
+    from ingest.catalogue.locking import alone
+
     folder = folder_of(name)
     if is_made(name):
         return folder
