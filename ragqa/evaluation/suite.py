@@ -89,7 +89,6 @@ def measure(
         answerer = None
         if options.engine is not None:
             answerer = answerer_of(retriever, options.engine, options.answering)
-            answerer.narrow = None if options.given else answerer.narrow
         asking = Asking(retriever, answerer, places)
         chosen = drawn(questions_of(questions, options.part), options.limit)
         unknown = known_or_refused(name, chosen, asking, index_path)
