@@ -129,7 +129,7 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> 
         packed = checkpoint.packed(layer)
         bias = _optional(checkpoint, module, f"{layer}.bias", dtype)
         _replace(module, layer, gptq_linear(packed, bias, devices(layer), options.kernels, dtype))
-    _fill_plain(checkpoint, module, dtype, devices)
+    fill_plain(checkpoint, module, dtype, devices)
     _fuse_layers(module)
     rotary = module.model.rotary_emb
     module.model.rotary_emb = type(rotary)(module.config).to(first)
@@ -207,7 +207,8 @@ def _optional(checkpoint: Checkpoint, module: Any, name: str, dtype: torch.dtype
     return checkpoint.tensor(name).to(dtype)
 
 
-def _fill_plain(checkpoint: Checkpoint, module: Any, dtype: torch.dtype, devices: Any) -> None:
+def fill_plain(checkpoint: Checkpoint, module: Any, dtype: torch.dtype, devices: Any) -> None:
+    """Put in all that is not quantized; `devices` gives the place of a module by its name."""
     table = checkpoint.tensor("model.embed_tokens.weight").to(devices("model.embed_tokens"))
     module.model.embed_tokens = StoredEmbedding(table, dtype)
     if isinstance(module.lm_head, nn.Linear):

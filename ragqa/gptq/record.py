@@ -27,8 +27,18 @@ def write_record(folder: Path, settings: Mapping[str, Any], layers: Mapping[str,
 
 def recorded_layers(folder: Path) -> dict[str, str] | None:
     """Digests by layer name; None where the folder was made elsewhere."""
+    record = _record(folder)
+    return None if record is None else dict(record["layers"])
+
+
+def recorded_settings(folder: Path) -> dict[str, Any]:
+    """The settings; empty where the folder was made elsewhere."""
+    return dict((_record(folder) or {}).get("settings", {}))
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
     path = folder / RECORD
     if not path.is_file():
         return None
-    layers: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["layers"]
-    return layers
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
