@@ -111,6 +111,7 @@ def run(data: Path, work: Path, page: Path, *options: str) -> str:
             **os.environ,
             "RAGQA_EVAL_DATA": str(data),
             "RAGQA_CACHE": str(work / "no models"),
+            "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(BENCHMARKS.parent),
         },
