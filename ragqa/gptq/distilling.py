@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ragqa.errors import CheckpointError
+from ragqa.errors import CheckFailedError, CheckpointError
 from ragqa.gptq.calibration import calibration_text, calibration_windows
 from ragqa.gptq.checkpoint import Checkpoint, open_checkpoint
 from ragqa.gptq.dense import load_tokenizer
@@ -69,7 +69,7 @@ def distil(
 
     `out` appears whole or not at all. Files other than weights, settings and tokenizer are not carried over.
     Raises CheckpointError for a folder or source that is refused, a pair that does not belong together, an
-    `out` that is there, and a model too large for the memory.
+    `out` that is there, and a model too large for the memory; CheckFailedError where tuning made it worse.
     """
     began = time.monotonic()
     checkpoint, full = open_checkpoint(folder), open_source(source)
@@ -85,6 +85,11 @@ def distil(
     before = student.loss([pairs[place] for place in apart])
     student.tune([pairs[place] for place in tuned_on], options.rate, progress)
     after = student.loss([pairs[place] for place in apart])
+    if not after < before:
+        raise CheckFailedError(
+            f"{out} is not written: on windows kept apart the KL to the full model was {before:.4f} and "
+            f"would be {after:.4f}. Take more windows, or a lower --rate."
+        )
     _write(out, checkpoint, student.tuned(), {**asdict(options), "before": before, "after": after})
     return DistilReport(out, before, after, len(tuned_on), time.monotonic() - began, peak_memory())
 
