@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from ingest.embed import Embedder, load_embedder
@@ -40,7 +41,7 @@ class EngineChoice:
 def _extractive(_choice: EngineChoice, embedder: Embedder) -> Engine:
     from ragqa.llm.extractive import ExtractiveEngine
 
-    return ExtractiveEngine(embedder, Reader.load())
+    return ExtractiveEngine(embedder, shared_reader())
 
 
 def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
@@ -50,19 +51,25 @@ def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
         from ragqa.gptq.model import LoadOptions
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
+    judged = judge_with(embedder)
     return open_gptq_engine(
         choice.model or DEFAULT_MODEL,
         LoadOptions(device_map=choice.device_map),
         allow_unproven_length=choice.allow_unproven_length,
-        judge=lambda prompt: judge_with(embedder)(prompt.question, prompt.blocks).surplus,
+        judge=lambda prompt: judged(prompt.question, prompt.blocks).surplus,
         tick=choice.tick,
     )
 
 
 def judge_with(embedder: Embedder) -> Callable[[str, Sequence[ContextBlock]], Judgement]:
-    """What the quoting engine thinks of a question and blocks."""
-    reader = Reader.load()
-    return lambda question, blocks: judge(question, blocks, embedder.embed, reader)
+    """What the quoting engine thinks of a question and blocks; the reader is loaded when first asked."""
+    return lambda question, blocks: judge(question, blocks, embedder.embed, shared_reader())
+
+
+@cache
+def shared_reader() -> Reader:
+    """The package's reader, loaded once: narrowing and refusing both ask it, of every question."""
+    return Reader.load()
 
 
 def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
