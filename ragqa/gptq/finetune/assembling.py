@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,11 +10,11 @@ from ragqa.errors import CheckFailedError, CheckpointError
 from ragqa.gptq.check import CheckReport, check
 from ragqa.gptq.finetune.base import write_merged
 from ragqa.gptq.finetune.lora import read_adapter
+from ragqa.gptq.finetune.making import Tick, silent
 from ragqa.gptq.needles import Needle
 from ragqa.gptq.quantize import QuantizeOptions, QuantizeProgress, quantize
 from ragqa.gptq.refusing import RefusalRule, write_rule
 
-Tick = Callable[[str, int, int | None], None]
 CARD = "README.md"
 
 
@@ -38,10 +37,6 @@ class Assembled:
     folder: Path
     check: CheckReport
     seconds: float
-
-
-def silent(_stage: str, _done: int, _total: int | None) -> None:
-    """Progress for nobody."""
 
 
 def assemble(
