@@ -26,6 +26,7 @@ from ragqa.cli.options import (
     TopPOption,
     UnprovenOption,
     WhereOption,
+    one_by_one,
 )
 from ragqa.cli.output import progress, put, put_json, say, show
 from ragqa.cli.searching import warn_of_nothing, where_pairs
@@ -36,30 +37,32 @@ PART_FAILED = 3
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this file on the program."""
-    app.command()(ask)
-    app.command()(batch)
+    app.command()(one_by_one(ask))
+    app.command()(one_by_one(batch))
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The options `ask` and `batch` share, as given."""
+    """The options that `ask` and `batch` share, as given."""
 
-    engine: str
-    model: str | None
-    context_tokens: int | None
-    top_k: int
-    reranker: str | None
-    strict: bool
-    on_unsupported: str
-    max_answer_tokens: int
-    temperature: float
-    top_p: float
-    seed: int
-    allow_unproven_length: bool
-    device_map: str
+    index: IndexOption = None
+    engine: EngineOption = "auto"
+    model: ModelOption = None
+    context_tokens: ContextTokensOption = None
+    top_k: TopKOption = 24
+    reranker: RerankerOption = None
+    where: WhereOption = None
+    strict: StrictOption = False
+    on_unsupported: OnUnsupportedOption = "mark"
+    max_answer_tokens: MaxAnswerTokensOption = 512
+    temperature: TemperatureOption = 0.0
+    top_p: TopPOption = 1.0
+    seed: SeedOption = 0
+    allow_unproven_length: UnprovenOption = False
+    device_map: DeviceMapOption = "cpu"
 
     @contextmanager
-    def answerer(self, index: Path | None) -> Iterator[Any]:
+    def answerer(self) -> Iterator[Any]:
         """An answerer with these options; a model that is made on its first use shows how far it is."""
         from ragqa.settings import AnswerSettings, RetrievalSettings
         from ragqa.wiring import AUTO, ENGINES, EngineChoice, open_answerer
@@ -85,27 +88,14 @@ class Asking:
                 choice = EngineChoice(
                     self.engine, self.model, self.allow_unproven_length, self.device_map, tick
                 )
-                answerer = opened.enter_context(open_answerer(index, choice, retrieval, answering))
+                answerer = opened.enter_context(open_answerer(self.index, choice, retrieval, answering))
             yield answerer
 
 
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
-    index: IndexOption = None,
-    engine: EngineOption = "auto",
-    model: ModelOption = None,
-    context_tokens: ContextTokensOption = None,
-    top_k: TopKOption = 24,
-    reranker: RerankerOption = None,
-    where: WhereOption = None,
-    strict: StrictOption = False,
-    on_unsupported: OnUnsupportedOption = "mark",
-    max_answer_tokens: MaxAnswerTokensOption = 512,
-    temperature: TemperatureOption = 0.0,
-    top_p: TopPOption = 1.0,
-    seed: SeedOption = 0,
-    allow_unproven_length: UnprovenOption = False,
-    device_map: DeviceMapOption = "cpu",
+    *,
+    asked: Asking,
     show_prompt: Annotated[
         bool, typer.Option("--show-prompt", help="Print the prompt on stderr before the answer.")
     ] = False,
@@ -125,23 +115,8 @@ def ask(
         raise typer.BadParameter("is empty", param_hint="QUESTION")
     from ragqa.llm.engine import ignore_text
 
-    asking = Asking(
-        engine,
-        model,
-        context_tokens,
-        top_k,
-        reranker,
-        strict,
-        on_unsupported,
-        max_answer_tokens,
-        temperature,
-        top_p,
-        seed,
-        allow_unproven_length,
-        device_map,
-    )
-    pairs = where_pairs(where)
-    with asking.answerer(index) as answerer:
+    pairs = where_pairs(asked.where)
+    with asked.answerer() as answerer:
         warn_of_nothing(answerer.retriever, pairs)
         on_text = streamer(stream, answerer.engine.name)
         answer = answerer.ask(question, pairs, on_text=on_text)
@@ -201,21 +176,8 @@ def batch(
             "--csv", metavar="FILE", help="The answers as a table too; needs --output.", show_default=False
         ),
     ] = None,
-    index: IndexOption = None,
-    engine: EngineOption = "auto",
-    model: ModelOption = None,
-    context_tokens: ContextTokensOption = None,
-    top_k: TopKOption = 24,
-    reranker: RerankerOption = None,
-    where: WhereOption = None,
-    strict: StrictOption = False,
-    on_unsupported: OnUnsupportedOption = "mark",
-    max_answer_tokens: MaxAnswerTokensOption = 512,
-    temperature: TemperatureOption = 0.0,
-    top_p: TopPOption = 1.0,
-    seed: SeedOption = 0,
-    allow_unproven_length: UnprovenOption = False,
-    device_map: DeviceMapOption = "cpu",
+    *,
+    asked: Asking,
     fail_on_refusal: FailOnRefusalOption = False,
 ) -> None:
     """Answer every question of a file.
@@ -229,23 +191,8 @@ def batch(
         raise typer.BadParameter("needs --output as well", param_hint="--csv")
     questions = read_questions(file)
     require_outputs(file, output, csv_file)
-    pairs = where_pairs(where)
-    asking = Asking(
-        engine,
-        model,
-        context_tokens,
-        top_k,
-        reranker,
-        strict,
-        on_unsupported,
-        max_answer_tokens,
-        temperature,
-        top_p,
-        seed,
-        allow_unproven_length,
-        device_map,
-    )
-    with asking.answerer(index) as answerer, progress() as tick:
+    pairs = where_pairs(asked.where)
+    with asked.answerer() as answerer, progress() as tick:
         warn_of_nothing(answerer.retriever, pairs)
 
         def ask_one(question: str) -> Any:

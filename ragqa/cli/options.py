@@ -1,7 +1,11 @@
-"""The options several commands share, each said once."""
+"""The options several commands share, each said once; commands that take many as one value."""
 
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -81,3 +85,26 @@ LockTimeoutOption = Annotated[
 DeviceMapOption = Annotated[
     str, typer.Option("--device-map", metavar="cpu|cuda|auto", help="Where gptq runs; auto spreads layers.")
 ]
+
+
+def one_by_one(command: Callable[..., None]) -> Callable[..., None]:
+    """The command for Typer, which knows no group of options (github.com/fastapi/typer/issues/153).
+
+    A parameter whose type is a dataclass is replaced by the fields of it, each an option where it stands.
+    """
+    own = signature(command)
+    groups: dict[str, Any] = {
+        name: one.annotation for name, one in own.parameters.items() if is_dataclass(one.annotation)
+    }
+    fields = {name: signature(group).parameters for name, group in groups.items()}
+
+    @wraps(command)
+    def grouped(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field: given.pop(field) for field in fields[name]})
+        command(**given)
+
+    flat = [inner for name, one in own.parameters.items() for inner in fields.get(name, {name: one}).values()]
+    named = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in flat]
+    grouped.__signature__ = own.replace(parameters=named)  # type: ignore[attr-defined]
+    return grouped
