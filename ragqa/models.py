@@ -1,6 +1,8 @@
 """Names of models in, what the `model` commands do with them out. Loads torch when called, not before."""
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ from ragqa.errors import RagqaError
 if TYPE_CHECKING:
     from ragqa.gptq.check import CheckReport
     from ragqa.gptq.fit import FitReport
-    from ragqa.gptq.perplexity import Curve
+    from ragqa.gptq.perplexity import Curve, PerplexityOptions
     from ragqa.gptq.presets import Preset
 
 SMALL = "smollm2-135m"
@@ -44,21 +46,17 @@ def check_model(name: str, tick: Tick, *, quick: bool) -> "CheckReport":
 
 
 def measure_curves(
-    named: Sequence[tuple[str, float | None]],
-    text: Path,
-    lengths: Sequence[int],
-    chunk: int,
-    tick: Tick,
-    windows: int = 1,
+    named: Sequence[tuple[str, float | None]], text: Path, options: "PerplexityOptions", tick: Tick
 ) -> "list[Curve]":
-    """The perplexity curve of each (model, rope factor) on the beginning of a text file, or on windows spread
-    over it, in fp32 throughout: what is compared is the weights.
+    """The perplexity curve of each (model, rope factor) on a text file, in fp32 throughout: what is compared
+    is the weights.
 
     Raises RagqaError where the text cannot be read or is too short.
     """
     from ragqa.gptq.dense import load_any, load_tokenizer
     from ragqa.gptq.model import LoadOptions
-    from ragqa.gptq.perplexity import measure
+    from ragqa.gptq.perplexity import Curve, perplexity
+    from ragqa.gptq.quantize import peak_memory
 
     try:
         content = text.read_text(encoding="utf-8")
@@ -67,25 +65,12 @@ def measure_curves(
     curves = []
     for name, factor in named:
         shown = name if factor is None else f"{name}@{factor:g}"
-
-        def told(done: int, total: int, shown: str = shown) -> None:
-            tick(shown, done, total)
-
         path = weights_of(name)
         ids = load_tokenizer(path)(content)["input_ids"]
         loaded = load_any(path, LoadOptions(rope_factor=factor, dtype="float32", kernels="reference"))
-        curves.append(
-            measure(
-                loaded.module,
-                ids,
-                lengths,
-                name=name,
-                rope_factor=loaded.rope_factor,
-                chunk=chunk,
-                windows=windows,
-                on_tokens=told,
-            )
-        )
+        began = time.monotonic()
+        points = perplexity(loaded.module, ids, options, partial(tick, shown))
+        curves.append(Curve(name, loaded.rope_factor, points, time.monotonic() - began, peak_memory()))
     return curves
 
 

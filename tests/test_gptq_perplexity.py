@@ -15,9 +15,9 @@ from ragqa.gptq.perplexity import (
     HEAD_ROWS,
     TAIL,
     Curve,
+    PerplexityOptions,
     Point,
     as_json,
-    measure,
     perplexity,
     points_of,
     spread_windows,
@@ -26,6 +26,7 @@ from ragqa.gptq.perplexity import (
     write_plot,
 )
 from ragqa.gptq.quantize import QuantizeOptions, quantize
+from ragqa.models import measure_curves
 from tests.gptq_models import TEXT, make_dense
 
 torch.set_num_threads(1)
@@ -56,7 +57,7 @@ def test_chunks_give_what_one_full_pass_gives(folders: dict[str, Path], kind: st
     found = token_losses(module, IDS, chunk)
     assert found.shape == (399,)
     assert float((found - wanted).abs().max()) < 1e-4
-    for point in perplexity(module, IDS, (2, 64, 400), chunk):
+    for point in perplexity(module, IDS, PerplexityOptions((2, 64, 400), chunk)):
         assert math.log(point.perplexity) == pytest.approx(float(wanted[: point.length - 1].mean()), abs=1e-4)
 
 
@@ -79,14 +80,13 @@ def test_never_more_logits_at_once_than_the_head_is_given(folders: dict[str, Pat
 
 
 def test_the_rope_factor_reaches_the_curve(folders: dict[str, Path]) -> None:
-    plain = load_any(folders["dense"])
-    scaled = load_any(folders["dense"], LoadOptions(rope_factor=4.0))
+    named, ticks = [(str(folders["dense"]), factor) for factor in (None, 4.0)], []
+    text, options = folders["dense"].parent / "text.txt", PerplexityOptions((400,))
+    plain, scaled = measure_curves(named, text, options, lambda *one: ticks.append(one))
     assert (plain.rope_factor, scaled.rope_factor) == (1.0, 4.0)
-    curves = [
-        measure(one.module, IDS, (400,), name="m", rope_factor=one.rope_factor) for one in (plain, scaled)
-    ]
-    assert curves[0].points != curves[1].points
-    assert curves[1].peak_memory > 10**6
+    assert plain.points != scaled.points
+    assert scaled.peak_memory > 10**6
+    assert ticks == [(named[0][0], 399, 399), (f"{named[0][0]}@4", 399, 399)]
 
 
 @pytest.mark.parametrize("lengths", [(), (1, 64), (401,)])
@@ -94,7 +94,7 @@ def test_lengths_that_cannot_be_measured_are_errors(
     folders: dict[str, Path], lengths: tuple[int, ...]
 ) -> None:
     with pytest.raises(RagqaError, match="length"):
-        perplexity(load_any(folders["dense"]).module, IDS, lengths)
+        perplexity(load_any(folders["dense"]).module, IDS, PerplexityOptions(lengths))
 
 
 def test_full_and_quantized_folders_give_the_same_tokens(folders: dict[str, Path]) -> None:
@@ -146,16 +146,10 @@ def test_windows_are_spread_from_beginning_to_end_and_their_losses_averaged(
     assert [list(window) for window in spread_windows(range(10), 4, 1)] == [[0, 1, 2, 3]]
     module = load_any(folders["dense"]).module
     seen: list[tuple[int, int]] = []
-    curve = measure(
-        module,
-        IDS,
-        (64, 128),
-        name="dense",
-        windows=2,
-        on_tokens=lambda done, total: seen.append((done, total)),
-    )
+    options = PerplexityOptions((64, 128), windows=2)
+    points = perplexity(module, IDS, options, lambda done, total: seen.append((done, total)))
     first, last = token_losses(module, IDS[:128]), token_losses(module, IDS[-128:])
-    for point in curve.points:
+    for point in points:
         ends = float(torch.cat([first[: point.length - 1], last[: point.length - 1]]).mean())
         assert math.log(point.perplexity) == pytest.approx(ends)
     assert seen == [(127, 254), (254, 254)]

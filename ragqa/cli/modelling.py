@@ -208,11 +208,12 @@ def perplexity(
     """Perplexity by context length, as model cards print it."""
     named = [(name, rope_factor), *(factored(other) for other in against or ())]
     with progress() as tick:
+        from ragqa.gptq.perplexity import PerplexityOptions, table, write_plot
         from ragqa.gptq.perplexity import as_json as json_of
-        from ragqa.gptq.perplexity import table, write_plot
         from ragqa.models import measure_curves
 
-        curves = measure_curves(named, text, numbers(lengths), chunk, tick, windows)
+        options = PerplexityOptions(numbers(lengths), chunk, windows)
+        curves = measure_curves(named, text, options, tick)
     put(json_of(curves) + "\n" if as_json else table(curves) + "\n")
     if plot:
         write_plot(curves, plot)

@@ -5,7 +5,6 @@ Works on any causal model of transformers, quantized or not. Knows no file but t
 
 import json
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +51,36 @@ def ignore_tokens(_done: int, _total: int) -> None:
     """Report to nobody."""
 
 
-def perplexity(
-    model: Any, ids: Sequence[int], lengths: Sequence[int] = LENGTHS, chunk: int = 512
-) -> tuple[Point, ...]:
-    """The model's perplexity over the first L of `ids`, for each L of `lengths`.
+@dataclass(frozen=True, slots=True)
+class PerplexityOptions:
+    """Context lengths in tokens, tokens fed at a time, and over how many windows, spread over the text, the
+    mean is taken."""
 
-    The first token is not predicted, so L tokens give L - 1 losses. Raises RagqaError if the text is too
-    short.
+    lengths: tuple[int, ...] = LENGTHS
+    chunk: int = 512
+    windows: int = 1
+
+
+def perplexity(
+    model: Any,
+    ids: Sequence[int],
+    options: PerplexityOptions = PerplexityOptions(),
+    on_tokens: OnTokens = ignore_tokens,
+) -> tuple[Point, ...]:
+    """The model's perplexity over the first L tokens of each window of `ids`, for each length L.
+
+    The first token is not predicted, so L tokens give L - 1 losses. `on_tokens` is told how many tokens of
+    how many are done. Raises RagqaError if the text is too short.
     """
-    check_lengths(len(ids), lengths)
-    return points_of(token_losses(model, ids[: max(lengths)], chunk), lengths)
+    check_lengths(len(ids), options.lengths)
+    rows = []
+    for number, window in enumerate(spread_windows(ids, max(options.lengths), options.windows)):
+
+        def told(done: int, total: int, before: int = number) -> None:
+            on_tokens(before * total + done, options.windows * total)
+
+        rows.append(token_losses(model, window, options.chunk, told))
+    return points_of(torch.stack(rows), options.lengths)
 
 
 def check_lengths(tokens: int, lengths: Sequence[int]) -> None:
@@ -129,34 +148,6 @@ def points_of(losses: Tensor, lengths: Sequence[int]) -> tuple[Point, ...]:
 def _perplexity(losses: Tensor) -> float:
     mean = float(losses.mean())
     return math.exp(mean) if mean < 700 else math.inf
-
-
-def measure(
-    model: Any,
-    ids: Sequence[int],
-    lengths: Sequence[int] = LENGTHS,
-    *,
-    name: str,
-    rope_factor: float = 1.0,
-    chunk: int = 512,
-    windows: int = 1,
-    on_tokens: OnTokens = ignore_tokens,
-) -> Curve:
-    """`perplexity` with its cost, as one curve; the mean over `windows` spread over the text."""
-    from ragqa.gptq.quantize import peak_memory
-
-    check_lengths(len(ids), lengths)
-    began = time.monotonic()
-    longest = max(lengths)
-    rows = []
-    for number, window in enumerate(spread_windows(ids, longest, windows)):
-
-        def told(done: int, total: int, before: int = number) -> None:
-            on_tokens(before * total + done, windows * total)
-
-        rows.append(token_losses(model, window, chunk, told))
-    losses = torch.stack(rows)
-    return Curve(name, rope_factor, points_of(losses, lengths), time.monotonic() - began, peak_memory())
 
 
 def table(curves: Sequence[Curve]) -> str:
