@@ -129,10 +129,18 @@ def cell_text(cell: ElementTree.Element, strings: list[str]) -> str:
 
 
 EXTRACTORS = {
-    ".md": markdown_text, ".txt": plain_text, ".csv": csv_text, ".eml": mail_text, ".rtf": rtf_text,
+    ".md": markdown_text,
+    ".txt": plain_text,
+    ".csv": csv_text,
+    ".eml": mail_text,
+    ".rtf": rtf_text,
     ".pdf": pdf_text,
     ".html": lambda path: [html_text(path.read_text(encoding="utf-8"))],
-    ".docx": zip_text, ".pptx": slide_text, ".xlsx": workbook_text, ".odt": zip_text, ".epub": zip_text,
+    ".docx": zip_text,
+    ".pptx": slide_text,
+    ".xlsx": workbook_text,
+    ".odt": zip_text,
+    ".epub": zip_text,
 }
 
 
