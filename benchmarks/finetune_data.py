@@ -20,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from finetune_sets import SETS, Asked, Near, Passage, Pool, covered, finish, read
 from finetune_variation import (
+    SENTENCE,
     ask,
+    blank_out,
     change_fact,
     change_question,
     cited_lines,
@@ -42,10 +44,10 @@ CUT_SHORT = 0.7
 
 
 class Maker:
-    """Groups out of one pool."""
+    """Groups out of one pool; the share `blanks` of them ask for words taken out of sentences."""
 
-    def __init__(self, pool: Pool, seed: int) -> None:
-        self.pool, self.random = pool, random.Random(seed)
+    def __init__(self, pool: Pool, seed: int, blanks: float = 0.0) -> None:
+        self.pool, self.random, self.blanks = pool, random.Random(seed), blanks
         self.near = Near(pool.passages)
         self.uses: Counter[str] = Counter()
         self.answerable: dict[int, list[Asked]] = defaultdict(list)
@@ -88,6 +90,8 @@ class Maker:
     def group(self) -> dict | None:
         """One group, or None where the draw does not work out."""
         draw = self.random
+        if self.blanks and draw.random() < self.blanks:
+            return self._blank_group()
         name = draw.choices(tuple(SETS), SHARES)[0]
         if not self.by_set[name]:
             return None
@@ -104,6 +108,32 @@ class Maker:
         asked = [self._write(asked, kind, blocks) for asked, kind in questions]
         records = [{"metadata": lines, "text": text} for lines, text in (blocks[number] for number in blocks)]
         return {"blocks": records, "questions": asked}
+
+    def _blank_group(self) -> dict | None:
+        """A passage and blanks to be filled from it; some that it does not fill."""
+        draw = self.random
+        passage = draw.choice(self.pool.passages)
+        own = self._blanks(passage)
+        if len(own) < 3:
+            return None
+        near = [self.pool.passages[p.number] for p in self.near.search(own[0].question, 3)[1:]]
+        others = [a for p in near for a in self._blanks(p) if not self.answers(a, passage.text)]
+        chosen = [(a, "blank") for a in own[: draw.choice((3, 4, 5))]]
+        names = sorted({name for p in near for name in names_in(p.text)})
+        changed = (change_question(a.question, passage.text, names, draw) for a, _ in chosen)
+        wrong = [(Asked(passage.set, q, None, passage.number), "changed") for q in changed if q]
+        wrong += [(Asked(passage.set, a.question, None, passage.number), "near") for a in others[:2]]
+        chosen += draw.sample(wrong, min(len(wrong), draw.choice((1, 2, 2))))
+        draw.shuffle(chosen)
+        blocks = self._with_lines([passage], {passage.number: passage.text})
+        records = [{"metadata": lines, "text": text} for lines, text in blocks.values()]
+        return {"blocks": records, "questions": [self._write(a, kind, blocks) for a, kind in chosen]}
+
+    def _blanks(self, passage: Passage) -> list[Asked]:
+        """A blank in each sentence that has something to take out, in any order."""
+        sentences = [one for one in SENTENCE.split(passage.text) if 8 <= len(one.split()) <= 45]
+        found = [blank_out(one, self.random) for one in self.random.sample(sentences, len(sentences))]
+        return [Asked(passage.set, q, finish(a), passage.number) for q, a in filter(None, found)]
 
     def _least_used(self, some: list[Asked], count: int) -> list[Asked]:
         """`count` of them, those asked least so far first; any order among equals."""
@@ -242,6 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make closed-context training examples.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--groups", type=int, default=1600)
+    parser.add_argument("--blanks", type=float, default=0.0, help="share of groups that ask to fill blanks")
     parser.add_argument("--validation-groups", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("RAGQA_EVAL_DATA", "../shared")))
@@ -252,7 +283,8 @@ def main() -> None:
         ("examples", training, options.groups),
         ("validation", validation, options.validation_groups),
     ):
-        kinds = write_groups(options.out / f"{name}.jsonl", Maker(pool, options.seed), count)
+        blanks = options.blanks if name == "examples" else 0.0
+        kinds = write_groups(options.out / f"{name}.jsonl", Maker(pool, options.seed, blanks), count)
         refused = sum(kinds[kind] for kind in ("near", "changed", "annotated", "far"))
         share = refused / sum(kinds.values())
         print(

@@ -29,6 +29,7 @@ PEOPLE = [
     "Ivy Reed",
     "Jo Heath",
 ]
+WEATHER = "Rain fell that winter on Saint Mary Abbey for 40 days. The bells of Kings Lodge rang all along."
 TRADES = ["baker", "mason", "weaver", "sailor", "tanner", "glazier", "potter", "miller", "cooper", "farrier"]
 TOWNS = [
     "Elm Cross",
@@ -57,7 +58,7 @@ def data(tmp_path_factory):
             town, year = TOWNS[(number * 3 + place) % 10], 1700 + 40 * place + number
             identity = f"{name}#{number}"
             sentence = f"{person} was born in {town} in {year} and worked there as a {trade}."
-            text = f"{sentence} The neighbours of {person} spoke well of the {trade} for many years."
+            text = f"{sentence} The neighbours of {person} spoke well of the {trade} for years. {WEATHER}"
             documents.append({"id": identity, "title": f"{person} {number}", "text": text, "meta": {}})
             short = SHORT.get(name, "{sentence}").format(trade=trade, town=town, sentence=sentence)
             questions.append(
@@ -76,8 +77,8 @@ def data(tmp_path_factory):
     return root
 
 
-def make(data, out, hash_seed="0", seed="0"):
-    command = [sys.executable, str(SCRIPT), str(out), "--data", str(data), "--seed", seed]
+def make(data, out, hash_seed="0", seed="0", blanks="0"):
+    command = [sys.executable, str(SCRIPT), str(out), "--data", str(data), "--seed", seed, "--blanks", blanks]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(SCRIPT.parent.parent)}
     subprocess.run(
         [*command, "--groups", "120", "--validation-groups", "10"],
@@ -173,3 +174,13 @@ def test_replies_are_cut_short_behind_the_label_of_a_lone_block_only(made):
     assert all(
         len(group["blocks"]) == 1 and question["target"].endswith("\nSource:") for group, question in cut
     )
+
+
+def test_a_blank_is_filled_with_words_of_the_passage_that_the_question_lacks(data, tmp_path):
+    groups = [json.loads(line) for line in make(data, tmp_path, blanks="0.5")[0]]
+    asked = [(group, q) for group in groups for q in group["questions"] if q["kind"] == "blank"]
+    assert len(asked) > 20
+    for group, question in asked:
+        answer = question["target"].split("\n")[0].removesuffix(".")
+        assert answer in " ".join(block["text"] for block in group["blocks"])
+        assert answer not in question["instruction"]

@@ -220,6 +220,20 @@ def test_training_lowers_the_loss_and_the_adapter_written_is_the_model_trained(o
     assert (options.out / "progress.jsonl").read_text().count("\n") == 3 + 8 + 2
 
 
+def test_a_run_may_begin_from_an_adapter(options, tmp_path):
+    first = finetune(options)
+    events = []
+    further = replace(
+        options, out=tmp_path / "further", start=first.adapter, long=Stage(steps=0, rows=2, rate=0)
+    )
+    finetune(further, events.append)
+    losses = [event.loss for event in events if isinstance(event, Step)]
+    assert losses[0] < first.last_loss + 0.5  # a new adapter begins where the base does
+    assert losses[-1] < losses[0]
+    with pytest.raises(CheckpointError, match="rank 4, not 8"):
+        finetune(replace(further, out=tmp_path / "other", rank=8))
+
+
 def test_a_frozen_base_in_four_bits_gives_the_gradients_of_the_weights_it_stands_for(base):
     packed, _ = load_base(base, 2.0)
     dense, _ = load_base(base, 2.0)

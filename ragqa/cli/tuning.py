@@ -39,6 +39,12 @@ def finetune(
         Path | None,
         typer.Option("--examples", metavar="FILE", help="Examples of the second stage.", show_default=False),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FOLDER", help="An adapter to begin with, of the same base.", show_default=False
+        ),
+    ] = None,
     validation: Annotated[
         Path | None,
         typer.Option("--validation", metavar="FILE", help="Examples kept apart.", show_default=False),
@@ -108,6 +114,7 @@ def finetune(
                 examples=examples,
                 validation=validation,
                 answers=Stage(answer_steps, rows, answer_rate, warmup=10, decay=answer_steps // 2),
+                start=start,
                 frozen_blocks=frozen_blocks,
                 frozen_bits=4 if frozen_bits == 4 else 8 if frozen_bits == 8 else 0,
                 factor=rope_factor,

@@ -45,7 +45,8 @@ class FinetuneOptions:
     # Bits of the frozen base while it is trained beside (QLoRA); 0 leaves it as it is.
     frozen_bits: Literal[0, 4, 8] = 0
     frozen_group: int = 64
-    # The adapter.
+    # The adapter; `start` is the folder of one to begin from in place of a new one.
+    start: Path | None = None
     factor: float = 2.0
     rank: int = 32
     alpha: float = 64.0

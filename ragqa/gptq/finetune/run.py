@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,14 @@ import torch
 from ragqa.errors import CheckpointError
 from ragqa.gptq.finetune.base import load_base
 from ragqa.gptq.finetune.frozen import freeze_in_bits
-from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, freeze_blocks, write_adapter
+from ragqa.gptq.finetune.lora import (
+    adapter_tensors,
+    add_adapter,
+    fill_adapter,
+    freeze_blocks,
+    read_adapter,
+    write_adapter,
+)
 from ragqa.gptq.finetune.loss import backward
 from ragqa.gptq.finetune.options import (
     FinetuneOptions,
@@ -106,6 +114,8 @@ def _open(options: FinetuneOptions, members: Team, progress: Progress) -> _Sessi
     if options.frozen_bits:
         freeze_in_bits(model, options.frozen_bits, options.frozen_group)
     add_adapter(model, options.rank, options.alpha, options.seed)
+    if options.start:
+        fill_adapter(model, _fitting_adapter(options, options.start))
     model.to(device).train()
     parameters = list(adapter_tensors(model).values())
     optimizer = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
@@ -113,6 +123,19 @@ def _open(options: FinetuneOptions, members: Team, progress: Progress) -> _Sessi
     encoder = ChatEncoder(tokenizer)
     held_out = read_groups(options.validation) if options.validation else ()
     return _Session(options, members, model, encoder, optimizer, device, dtype, progress, position, held_out)
+
+
+def _fitting_adapter(options: FinetuneOptions, folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter to begin from. Raises CheckpointError where its settings are others."""
+    config, tensors = read_adapter(folder)
+    for name, told, wanted in (
+        ("rank", config["r"], options.rank),
+        ("alpha", config["lora_alpha"], options.alpha),
+        ("factor", config.get("ragqa", {}).get("factor", options.factor), options.factor),
+    ):
+        if told != wanted:
+            raise CheckpointError(f"{folder} was made with {name} {told:g}, not {wanted:g}")
+    return tensors
 
 
 def _run_long(session: _Session) -> None:
