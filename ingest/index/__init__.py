@@ -3,8 +3,9 @@
 from ingest.catalogue.filters import Where
 from ingest.catalogue.reader import IndexedChunk, IndexedDocument, SourceRow
 from ingest.index.check import check_index
-from ingest.index.facade import INDEX_FOLDER, Index, IndexSettings, IndexStats, find_index, open_index
+from ingest.index.finding import INDEX_FOLDER, find_index
 from ingest.index.maintenance import remove_source, repair_index
+from ingest.index.snapshot import Index, IndexSettings, IndexStats, open_index
 
 __all__ = [
     "INDEX_FOLDER",

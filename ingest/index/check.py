@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ingest.catalogue.reader import read_vectors
-from ingest.catalogue.schema import DATABASE, TOKENIZER, connect_reader, storage_errors
-from ingest.errors import NoIndexError
+from ingest.catalogue.schema import TOKENIZER, connect_reader, storage_errors
 from ingest.index.derived import VECTORS_FOLDER
+from ingest.index.finding import require_index
 from ingest.index.mismatch import require_schema
 from ingest.vectors import Generation, Neighbours, VectorsError, find_generation
 
@@ -28,8 +28,7 @@ Tick = Callable[[str, int, int | None], None]
 
 def check_index(path: Path, progress: Tick = lambda _stage, _done, _total: None) -> tuple[str, ...]:
     """Every problem found, none for a sound index. Raises NoIndexError, IndexMismatchError, StorageError."""
-    if not (path / DATABASE).is_file():
-        raise NoIndexError(f"There is no index at {path}. Make one with: ragqa ingest FOLDER")
+    require_index(path)
     with storage_errors(path):
         opened = connect_reader(path)
     with closing(opened) as connection, storage_errors(path):

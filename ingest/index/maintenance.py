@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ingest.catalogue.locking import writer_lock
-from ingest.catalogue.schema import DATABASE, connect_writer, storage_errors
+from ingest.catalogue.schema import connect_writer, storage_errors
 from ingest.catalogue.writer import forget_source, rebuild_fulltext, transaction
-from ingest.errors import NoIndexError
 from ingest.index.derived import refresh_vectors
+from ingest.index.finding import require_index
 from ingest.index.mismatch import require_schema
 from ingest.index.names import find_sources
 
@@ -47,8 +47,7 @@ def remove_source(path: Path, name: str, lock_timeout: float = 10.0) -> tuple[st
 
 @contextmanager
 def _writer(path: Path, lock_timeout: float) -> Iterator[sqlite3.Connection]:
-    if not (path / DATABASE).is_file():
-        raise NoIndexError(f"There is no index at {path}. Make one with: ragqa ingest FOLDER")
+    require_index(path)
     with writer_lock(path, lock_timeout):
         with storage_errors(path):
             opened = connect_writer(path)
