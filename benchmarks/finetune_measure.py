@@ -83,7 +83,7 @@ def answer(options: argparse.Namespace) -> None:
         embedder = load_embedder(opened.settings.embedder)
         engine = build_engine(choice, embedder)
         odds, judge = Odds(), engine.judge
-        engine = replace(engine, rule=RefusalRule(DECISION_TOKENS, 0.0, 0.0))
+        engine = replace(engine, rule=RefusalRule(DECISION_TOKENS, 0.0, 0.0, 0.0, options.chooses))
         settings = settings_for(choice, options.retrieval)
         retriever = GivenRetriever(opened, embedder, settings)
         retriever.places, retriever.count = places, options.given
@@ -98,7 +98,7 @@ def answer(options: argparse.Namespace) -> None:
             retriever.turn_to(question, hidden)
             told = answerer.ask(question.text)
             line = line_of(question, told, places, options) | {
-                "odds": odds.last, "judge": judge(told.prompt) if told.prompt else 0.0,
+                "odds": odds.last, "judge": judge(told.prompt).odds if told.prompt else 0.0,
             }  # fmt: skip
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
             out.flush()
@@ -230,6 +230,9 @@ def main() -> None:
     asking.add_argument("--questions", type=int, default=100)
     asking.add_argument("--given", type=int, default=1)
     asking.add_argument("--narrow", type=int, help="of these, so many by the reader, as the product does")
+    asking.add_argument(
+        "--chooses", type=float, default=1.0, help="weight of the reader's proposals; 0: none"
+    )
     asking.add_argument("--blind", action="store_true", help="without the gold documents")
     asking.add_argument("--part", choices=("all", "even", "odd", "kept"), default="odd")
     asking.add_argument("--threads", type=int, default=1)

@@ -13,6 +13,7 @@ from finetune_variation import names_in
 
 from ragqa.evaluation.question_set import Question
 from ragqa.evaluation.suite import half_of
+from ragqa.proposals import as_answer
 
 # Folder of each set in the form of the evaluation data. Of those that are also measured with, the even half
 # by subject is taken; the odd half is never read.
@@ -245,10 +246,7 @@ def hash_of(text: str) -> int:
 
 
 def finish(answer: str) -> str:
-    answer = " ".join(answer.replace("``", '"').replace("''", '"').split()).strip(" ,;")
-    if not answer:
-        return answer
-    return answer[0].upper() + answer[1:] + ("" if answer[-1] in ".!?\"'" else ".")
+    return as_answer(answer.replace("``", '"').replace("''", '"'))
 
 
 def covered(answer: str, passage: str) -> float:

@@ -7,6 +7,7 @@ the marks of its own format are set by place, never read from a text.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -64,16 +65,26 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A word that was read: where it stands in its sentence, its log-odds of being part of the answer."""
+
+    start: int
+    end: int
+    odds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """Log-odds that the answer stands in the window, and in each of its sentences (MINIMUM: not read).
 
     `answers` are the words of each sentence that look like the answer itself, in order; none where it has
-    no such words.
+    no such words. `words` are all of each sentence, as spaces part them.
     """
 
     answerable: float
     sentences: tuple[float, ...]
     answers: tuple[tuple[str, ...], ...] = ()
+    words: tuple[tuple[Word, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,11 @@ class Reader:
             answer_words(text, odds[owner == number], one.offsets)
             for number, (text, one) in enumerate(zip(window.sentences, sentences, strict=True))
         )
-        return replace(reading(odds, placed.sentences, len(window.sentences)), answers=answers)
+        words = tuple(
+            words_of(text, odds[owner == number], one.offsets)
+            for number, (text, one) in enumerate(zip(window.sentences, sentences, strict=True))
+        )
+        return replace(reading(odds, placed.sentences, len(window.sentences)), answers=answers, words=words)
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [one.ids for one in self._pieces(texts)]
@@ -197,6 +212,21 @@ def answer_words(text: str, odds: Scores, offsets: Sequence[tuple[int, int]]) ->
         for match in WORD.finditer(text)
         if any(start < match.end() and match.start() < end for start, end in near)
     )
+
+
+def words_of(text: str, odds: Scores, offsets: Sequence[tuple[int, int]]) -> tuple[Word, ...]:
+    """The words of a sentence that were read, each with the log of its tokens' summed odds.
+
+    `offsets` are those of the sentence's tokens, of which the first len(odds) were read.
+    """
+    owned: dict[tuple[int, int], list[float]] = {}
+    spans = [match.span() for match in re.finditer(r"\S+", text)]
+    ends = [end for _, end in spans]
+    for (start, _), one in zip(offsets, odds, strict=False):
+        place = bisect_right(ends, start)
+        if place < len(spans):
+            owned.setdefault(spans[place], []).append(float(one))
+    return tuple(Word(*span, log_sum(np.asarray(found, np.float32))) for span, found in owned.items())
 
 
 def log_sum(odds: Scores) -> float:

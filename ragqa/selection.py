@@ -28,7 +28,8 @@ from ragqa.features import (
     features,
     lexical_scores,
 )
-from ragqa.kinds import lacks_asked
+from ragqa.kinds import kind_of, lacks_asked
+from ragqa.proposals import NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
 from ragqa.versions import outdated
@@ -115,12 +116,15 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All candidates, best first, and the log-odds that the documents hold the answer."""
+    """All candidates, best first, the log-odds that the documents hold the answer, and, where a reader read
+    them and the question asks for more than yes or no, the spans that it proposes as the answer.
+    """
 
     candidates: tuple[Candidate, ...]
     odds: float
     model: Model
     outdated: frozenset[str]
+    proposals: Proposals = NONE
 
     def selection(self) -> Selection:
         """The best candidate and what scores close to it, each wording once, of one version of a document;
@@ -170,8 +174,9 @@ def judge(
     odds = float(plainly.confidence(confidence_features(question, ranked.rows, ranked.scores)[None, :])[0])
     if reader is None:
         return Judgement(ranked.candidates, odds, plainly, ranked.outdated)
-    candidates, seen = read(question, ranked, odds, reader, reading.ranking)
-    return Judgement(candidates, float(reading.confidence(seen[None, :])[0]), reading, ranked.outdated)
+    candidates, seen, proposals = read(question, ranked, odds, reader, reading.ranking)
+    surely = float(reading.confidence(seen[None, :])[0])
+    return Judgement(candidates, surely, reading, ranked.outdated, proposals)
 
 
 def rank(
@@ -191,8 +196,10 @@ def rank(
 
 def read(
     question: str, ranked: Ranked, odds: float, reader: Reader, ranking: Linear
-) -> tuple[tuple[Candidate, ...], Numbers]:
-    """The candidates that were read, best first, and what says whether they answer (READ_CONFIDENCE)."""
+) -> tuple[tuple[Candidate, ...], Numbers, Proposals]:
+    """The candidates that were read, best first, what says whether they answer (READ_CONFIDENCE), and the
+    answers that the reader proposes.
+    """
     passages = passages_of(ranked.candidates, ranked.pieces)
     readings = reader.read(question, [Window(one.title, one.sentences) for one in passages])
     places, rows = read_features(ranked.candidates, passages, readings)
@@ -209,7 +216,10 @@ def read(
     there = expected_answer(ranked.candidates, passages, readings)
     lacks = lacks_asked(question, best[0].shown, is_row=best[0].is_row)
     seen = read_confidence(odds, there, rows[order[0]], lacks)
-    return best, seen
+    spans = NONE
+    if kind_of(question) is not None:
+        spans = proposals_of([one.sentences for one in passages], readings)
+    return best, seen, spans
 
 
 def candidate_features(

@@ -16,12 +16,13 @@ from ragqa.gptq.finetune.making import TUNED, Tick, silent
 from ragqa.gptq.presets import Preset, preset_of
 from ragqa.llm.engine import Engine
 from ragqa.narrowing import Narrowing
+from ragqa.proposals import Opinion
 from ragqa.reader import Reader
 from ragqa.reranker import Reranker, load_reranker
 from ragqa.retriever import Retriever
 from ragqa.selection import Judgement, judge
 from ragqa.settings import AnswerSettings, RetrievalSettings
-from ragqa.types import ContextBlock
+from ragqa.types import ContextBlock, Prompt
 
 AUTO = "auto"
 
@@ -52,11 +53,16 @@ def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
     judged = judge_with(embedder)
+
+    def opinion(prompt: Prompt) -> Opinion:
+        found = judged(prompt.question, prompt.blocks)
+        return Opinion(found.surplus, found.proposals)
+
     return open_gptq_engine(
         choice.model or DEFAULT_MODEL,
         LoadOptions(device_map=choice.device_map),
         allow_unproven_length=choice.allow_unproven_length,
-        judge=lambda prompt: judged(prompt.question, prompt.blocks).surplus,
+        judge=opinion,
         tick=choice.tick,
     )
 

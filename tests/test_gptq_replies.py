@@ -15,6 +15,7 @@ from ragqa.gptq.refusing import NAME, RefusalRule, write_rule  # noqa: E402
 from ragqa.llm.engine import GenerationOptions  # noqa: E402
 from ragqa.llm.gptq import open_gptq_engine  # noqa: E402
 from ragqa.prompt import instruction_for, write  # noqa: E402
+from ragqa.proposals import Opinion  # noqa: E402
 from ragqa.types import REFUSAL, ContextBlock, Prompt  # noqa: E402
 
 pytest_plugins = ("tests.small_engine",)
@@ -134,7 +135,7 @@ def test_another_judge_is_weighed_against_the_model(folder, prompt):
     options = GenerationOptions(max_tokens=9)
     for surely, refuses in ((1e6, False), (-1e6, True)):
         judged = replace(
-            engine, rule=replace(engine.rule, judge=0.5), judge=lambda _prompt, odds=surely: odds
+            engine, rule=replace(engine.rule, judge=0.5), judge=lambda _prompt, odds=surely: Opinion(odds)
         )
         assert (judged.generate(prompt, options).confidence < 0.5) == refuses
         unweighed = replace(judged, rule=engine.rule)

@@ -25,7 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.gptq",),
     ("ragqa.llm.engine",),
     ("ragqa.prompt", "ragqa.citations", "ragqa.fusion", "ragqa.selection", "ragqa.questions"),
-    ("ragqa.windows", "ragqa.voices"),
+    ("ragqa.windows", "ragqa.voices", "ragqa.proposals"),
     ("ragqa.citations.checking", "ragqa.citations.replies"),
     ("ragqa.citations.alignment",),
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),

@@ -30,12 +30,14 @@ class RefusalRule:
     """Refuse where the log-odds of the refusal's first `tokens` tokens are at least `threshold`; `strict`
     stands in its place under `--strict`. `judge` is the weight at which what another judge says for the
     answer being there, in log-odds from its own threshold, is taken off first: 1 is what two judges whose
-    errors are their own come to."""
+    errors are their own come to. `chooses` is the weight of that judge's log-odds when the model chooses
+    among the answers it proposes; 0: the model writes by itself."""
 
     tokens: int
     threshold: float
     strict: float
     judge: float = 0.0
+    chooses: float = 0.0
 
     def limit(self, *, strict: bool) -> float:
         """The threshold that counts."""
@@ -50,7 +52,8 @@ def read_rule(folder: Path) -> RefusalRule | None:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         threshold, strict = float(held["threshold"]), float(held["strict"])
-        return RefusalRule(int(held["tokens"]), threshold, strict, float(held.get("judge", 0.0)))
+        weights = {name: float(held.get(name, 0.0)) for name in ("judge", "chooses")}
+        return RefusalRule(int(held["tokens"]), threshold, strict, **weights)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is no refusal rule: {error!r}") from error
 

@@ -6,30 +6,31 @@ Loads torch when it is opened.
 import json
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import CheckpointError, EngineUnavailableError
+from ragqa.errors import CheckpointError, EngineUnavailableError, PromptTooLongError
 from ragqa.gptq.finetune.making import Tick, make, silent
 from ragqa.gptq.presets import PRESETS, Preset, preset_of, split_revision
 from ragqa.gptq.proof import read_proven_length
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
 from ragqa.prompt import WRAPPERS
-from ragqa.types import REFUSAL, Generation, Prompt
+from ragqa.proposals import Opinion
+from ragqa.types import Generation, Prompt
 
 if TYPE_CHECKING:
     from ragqa.gptq.constrained import Constraint
     from ragqa.gptq.decoder import Decoder
     from ragqa.gptq.encoding import Encoder
     from ragqa.gptq.model import LoadedModel, LoadOptions
-    from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
+    from ragqa.gptq.refusing import RefusalRule
+    from ragqa.gptq.replying import RuledReply
 
 logger = logging.getLogger(__name__)
 
-Judge = Callable[[Prompt], float]
-"""How surely the blocks of a prompt hold the answer, by other means than the model's: log-odds, 0 where it
-would neither answer nor refuse."""
+Judge = Callable[[Prompt], Opinion]
+"""What is known of a prompt by other means than the model's."""
 
 INSTALL = "The engine gptq needs torch and transformers: pip install 'ragqa[gptq]'"
 
@@ -63,14 +64,13 @@ class GptqEngine:
         """Answer the prompt's ids. Ctrl-C ends it with what there is, marked `interrupted`.
 
         Source lines can only be those of blocks in the prompt. A model with a refusal rule refuses by its
-        log-odds, and says so as `confidence`.
+        log-odds, and says so as `confidence`; where the rule has it so, it chooses its answer among the spans
+        that the judge proposes.
 
         Raises RagqaError where prompt and answer do not fit the window.
         """
-        from ragqa.errors import PromptTooLongError
         from ragqa.gptq.constrained import SourceConstraint
         from ragqa.gptq.generate import Rules, Sampling, continue_text
-        from ragqa.gptq.refusing import log_odds
 
         if len(prompt.token_ids) + 1 > self.window:
             raise PromptTooLongError(
@@ -84,34 +84,38 @@ class GptqEngine:
             options.seed,
         )
         tokenizer = self.encoder.tokenizer
-        blocks = [block.metadata for block in prompt.blocks]
         # Without blocks there is no source to cite, and nothing to refuse by.
+        blocks = [block.metadata for block in prompt.blocks]
         sources = SourceConstraint(blocks, tokenizer, self.ends) if blocks else None
-        refusing = self._refusing(self.rule, sources) if sources and self.rule else None
-
-        def weigh(logits: Any, cache: Any) -> None:
-            if refusing:
-                odds = log_odds(self.decoder, cache, logits, refusing.first)
-                refusing.decide(odds - self._judged(prompt), strict=options.strict)
-
-        rules = Rules(sampling, self.ends, self.stops, refusing or sources, weigh)
+        rules = Rules(sampling, self.ends, self.stops, sources)
+        reply = self._by_rule(prompt, options, sources) if sources else None
+        if reply:
+            rules = replace(rules, constraint=reply.constraint, on_prompt=reply.weigh)
         written = continue_text(self.decoder, tokenizer, prompt.token_ids, rules, on_text)
-        confidence = refusing.confidence if refusing else None
+        confidence = reply.confidence if reply else None
         return Generation(written.text, len(written.ids), written.stopped, confidence)
 
-    def _judged(self, prompt: Prompt) -> float:
-        """What the other judge's log-odds of an answer being there take off those of refusing."""
-        if self.rule is None or self.judge is None or not self.rule.judge:
-            return 0.0
-        return self.rule.judge * self.judge(prompt)
+    def _by_rule(
+        self, prompt: Prompt, options: GenerationOptions, sources: "Constraint"
+    ) -> "RuledReply | None":
+        """The reply of a model that has a rule; one that is to be drawn at random writes by itself."""
+        from ragqa.gptq.replying import RuledReply
 
-    def _refusing(self, rule: "RefusalRule", sources: "Constraint") -> "RefusalConstraint":
-        from ragqa.gptq.refusing import RefusalConstraint, unlike
-
-        tokenizer = self.encoder.tokenizer
-        refusal = tokenizer.encode(REFUSAL, add_special_tokens=False)
-        others = unlike(tokenizer, refusal[rule.tokens - 1])
-        return RefusalConstraint(refusal, rule, self.ends, others, sources)
+        rule = self.rule
+        if rule is None:
+            return None
+        asked = self.judge is not None and (rule.judge or rule.chooses)
+        opinion = self.judge(prompt) if asked and self.judge else Opinion(0.0)
+        return RuledReply(
+            self.decoder,
+            self.encoder.tokenizer,
+            rule,
+            opinion,
+            self.ends,
+            sources,
+            strict=options.strict,
+            chooses=options.temperature <= 0,
+        )
 
 
 def open_gptq_engine(
@@ -196,8 +200,6 @@ def preset_options(preset: Preset | None, options: "LoadOptions") -> "LoadOption
 
     The same factor twice is the same, another is an error.
     """
-    from dataclasses import replace
-
     if preset is None or preset.rope_factor is None:
         return options
     if options.rope_factor not in (None, preset.rope_factor):

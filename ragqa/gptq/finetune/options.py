@@ -76,13 +76,15 @@ class Step:
 class Rule:
     """When to refuse: thresholds on the log-odds of the refusal's first `tokens` tokens.
 
-    `judge` weighs the reader's log-odds against them (`ragqa.gptq.refusing`); it is not fitted.
+    `judge` weighs the reader's log-odds against them, `chooses` where the model chooses among the answers
+    that the reader proposes (`ragqa.gptq.refusing`); neither is fitted.
     """
 
     tokens: int
     threshold: float
     strict: float
     judge: float = 1.0
+    chooses: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
