@@ -1,6 +1,7 @@
 """Scales and norms tuned towards the full model: the divergence falls, and nothing else changes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ragqa.errors import CheckpointError
+from ragqa.errors import CheckFailedError, CheckpointError
 from ragqa.gptq.check import check
 from ragqa.gptq.checkpoint import Checkpoint, open_checkpoint
 from ragqa.gptq.dense import load_dense
@@ -18,7 +19,7 @@ from ragqa.gptq.packing import dequantize
 from ragqa.gptq.quantize import QuantizeOptions, quantize
 from ragqa.gptq.record import recorded_settings
 from ragqa.gptq.source import open_source
-from ragqa.gptq.student import ScaledLinear, divergence
+from ragqa.gptq.student import Pair, ScaledLinear, Student, divergence, ignore_step
 from tests.gptq_models import TEXT, make_dense, make_tokenizer
 
 torch.set_num_threads(1)
@@ -125,6 +126,36 @@ def test_the_divergence_and_its_gradient_are_torchs_own() -> None:
     value, gradient = divergence(states.detach(), wanted, head)
     assert value == pytest.approx(float(loss.detach()), rel=1e-4)
     assert torch.allclose(gradient, torch.autograd.grad(loss, states)[0], atol=1e-5)
+
+
+def test_the_best_state_on_the_way_is_the_one_that_is_written(dense: Path, rounded: Path) -> None:
+    """At a rate this high the later steps undo the first ones, or none of them helps."""
+    checkpoint, source = open_checkpoint(rounded), open_source(dense)
+    ids = make_tokenizer()(TEXT)["input_ids"]
+    windows = [torch.tensor([ids[place : place + 64]]) for place in range(0, 64 * 24, 64)]
+    pairs = list(zip(windows, final_states(source, checkpoint.config, windows), strict=True))
+    losses: list[float] = []
+
+    class Noting(Student):
+        def loss(self, pairs: Sequence[Pair]) -> float:
+            losses.append(super().loss(pairs))
+            return losses[-1]
+
+    student = Noting(checkpoint)
+    tuned = student.tune(pairs[:21], pairs[21:], 0.5, ignore_step)
+    assert len(losses) == 4  # before, after 10, 20 and 21 steps
+    assert tuned.before == losses[0]
+    assert tuned.after == min(losses)
+    assert tuned.steps == (0, 10, 20, 21)[losses.index(tuned.after)]
+    assert student.loss(pairs[21:]) == tuned.after
+
+
+def test_nothing_is_written_where_no_step_helps(
+    dense: Path, rounded: Path, tmp_path: Path, options: DistilOptions
+) -> None:
+    with pytest.raises(CheckFailedError, match="no step brought it down"):
+        distil(rounded, dense, tmp_path / "out", replace(options, windows=3, rate=1e3))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_is_cut_short_leaves_no_folder(

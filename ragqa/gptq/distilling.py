@@ -45,18 +45,20 @@ class DistilOptions:
     calibration: Path | None = None
     windows: int = 40
     window_tokens: int = 512
-    rate: float = 2e-3
+    rate: float = 5e-4
     seed: int = 0
     memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DistilReport:
-    """What was written. `before` and `after`: KL in nats a token to the full model, on windows kept apart."""
+    """What was written: the state after `steps`, the best. `before` and `after`: KL in nats a token to the
+    full model, on windows kept apart."""
 
     folder: Path
     before: float
     after: float
+    steps: int
     windows: int
     seconds: float
     peak_memory: int
@@ -82,16 +84,16 @@ def distil(
     wanted = final_states(full, checkpoint.config, windows)
     pairs = list(zip(windows, wanted, strict=True))
     student = Student(checkpoint)
-    before = student.loss([pairs[place] for place in apart])
-    student.tune([pairs[place] for place in tuned_on], options.rate, progress)
-    after = student.loss([pairs[place] for place in apart])
-    if not after < before:
+    used, kept = ([pairs[place] for place in places] for places in (tuned_on, apart))
+    tuned = student.tune(used, kept, options.rate, progress)
+    if not tuned.steps:
         raise CheckFailedError(
-            f"{out} is not written: on windows kept apart the KL to the full model was {before:.4f} and "
-            f"would be {after:.4f}. Take more windows, or a lower --rate."
+            f"{out} is not written: on windows kept apart the KL to the full model was {tuned.before:.4f} "
+            "and no step brought it down. Take more windows, or a lower --rate."
         )
-    _write(out, checkpoint, student.tuned(), {**asdict(options), "before": before, "after": after})
-    return DistilReport(out, before, after, len(tuned_on), time.monotonic() - began, peak_memory())
+    _write(out, checkpoint, student.tuned(), {**asdict(options), **asdict(tuned)})
+    seconds = time.monotonic() - began
+    return DistilReport(out, tuned.before, tuned.after, tuned.steps, len(tuned_on), seconds, peak_memory())
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """A quantized model whose scales and norms can be trained, and the loss it is trained on. Knows no text."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,11 @@ WARMUP = 5
 """Steps in which the rate rises."""
 HEAD_ROWS = 128
 """Tokens whose logits are in memory at a time."""
+CHECK_EVERY = 10
+"""Steps between two measurements on the windows kept apart."""
 OnStep = Callable[[int, int], None]
+Pair = tuple[Tensor, Tensor]
+"""A window, and the full model's final states for it."""
 
 
 def ignore_step(_done: int, _of: int) -> None:
@@ -85,6 +90,15 @@ class ScaledNorm(nn.Module):
         return weight * (1 + self.change.detach())
 
 
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """KL on the windows kept apart before and after `steps`, the best number of them; 0 if none helped."""
+
+    before: float
+    after: float
+    steps: int
+
+
 class Student:
     """The quantized model in fp32, its scales and norms to be trained."""
 
@@ -113,23 +127,34 @@ class Student:
         return states
 
     @torch.no_grad()
-    def loss(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    def loss(self, pairs: Sequence[Pair]) -> float:
         """Mean KL over windows, each with the full model's final states."""
         return sum(divergence(self.states(w), states, self._head)[0] for w, states in pairs) / len(pairs)
 
-    def tune(self, pairs: Sequence[tuple[Tensor, Tensor]], rate: float, progress: OnStep) -> None:
-        """One step of Adam a window, once through all of them."""
+    def tune(self, pairs: Sequence[Pair], apart: Sequence[Pair], rate: float, progress: OnStep) -> Tuned:
+        """One step of Adam a window, once through `pairs`; the best state on the way, on `apart`, stays.
+
+        Measured before, after every `CHECK_EVERY` steps and after the last; the state before is one of them.
+        """
         changes = [part.change for part in self.parts.values()]
         optimizer = torch.optim.Adam(changes, lr=rate, betas=(0.9, 0.95))
-        for step, (window, wanted) in enumerate(pairs):
-            left = max(1 - step / len(pairs), 0.05)
-            optimizer.param_groups[0]["lr"] = rate * min((step + 1) / WARMUP, 1) * left
+        before = after = self.loss(apart)
+        best, taken = [change.detach().clone() for change in changes], 0
+        for step, (window, wanted) in enumerate(pairs, 1):
+            left = max(1 - (step - 1) / len(pairs), 0.05)
+            optimizer.param_groups[0]["lr"] = rate * min(step / WARMUP, 1) * left
             states = self.states(window)
             _, gradient = divergence(states.detach(), wanted, self._head)
             torch.autograd.backward(states, gradient)
             optimizer.step()
             optimizer.zero_grad()
-            progress(step + 1, len(pairs))
+            if (step % CHECK_EVERY == 0 or step == len(pairs)) and (found := self.loss(apart)) < after:
+                after, taken = found, step
+                best = [change.detach().clone() for change in changes]
+            progress(step, len(pairs))
+        for change, kept in zip(changes, best, strict=True):
+            change.data.copy_(kept)
+        return Tuned(before, after, taken)
 
     def tuned(self) -> dict[str, Tensor]:
         """The changed tensors, fp32, by their names in the checkpoint."""
