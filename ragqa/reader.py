@@ -41,6 +41,8 @@ PLAIN_WORDS = frozenset(
     """.split()  # noqa: SIM905  # a list of quoted words could not be read
 )
 """Words too plain for their presence to say anything. The weights were trained with these."""
+REMEMBERED = 64
+"""Readings kept: a question's windows are read to choose its blocks, and again to judge what is packed."""
 OUTSIDE = -1
 """The sentence of a token that is in none."""
 MINIMUM = -20.0
@@ -136,6 +138,7 @@ class Reader:
         self._session, self._tokenizer, self._words = session, tokenizer, words
         size = tokenizer.get_vocab_size()
         self._forms = forms_of([tokenizer.id_to_token(number) for number in range(size)])
+        self._known: dict[tuple[str, Window], Reading] = {}
 
     @classmethod
     def load(cls, weights: Path | None = None, sha256: str = WEIGHTS_SHA256) -> "Reader":
@@ -156,7 +159,13 @@ class Reader:
         there is judged by what was read of it.
         """
         asked = self._encode([question])[0]
-        return [self._read(asked, window) for window in windows]
+        for window in windows:
+            if (question, window) not in self._known:
+                self._known[question, window] = self._read(asked, window)
+        found = [self._known[question, window] for window in windows]
+        for oldest in list(self._known)[:-REMEMBERED]:
+            del self._known[oldest]
+        return found
 
     def _read(self, asked: list[int], window: Window) -> Reading:
         title, *sentences = self._pieces([window.title, *window.sentences])

@@ -127,3 +127,14 @@ def test_weights_that_are_not_the_expected_ones_are_refused(tmp_path: Path) -> N
         Reader.load(changed)
     with pytest.raises(EmbedderError, match="cannot be read"):
         Reader.load(tmp_path / "absent.onnx")
+
+
+def test_a_reading_is_remembered_and_not_confused_with_others(reader: Reader) -> None:
+    first = reader.read("Who built the lighthouse?", [LIGHTHOUSE, BAKERY])
+    again = reader.read("Who built the lighthouse?", [BAKERY, LIGHTHOUSE])
+    assert again[0] is first[1]
+    assert again[1] is first[0]
+    assert reader.read("When was it built?", [LIGHTHOUSE])[0] != first[0]
+    many = [replace(BAKERY, title=f"Hours {number}") for number in range(80)]
+    assert len(reader.read("When does it open?", many)) == 80
+    assert reader.read("Who built the lighthouse?", [LIGHTHOUSE]) == first[:1]

@@ -1,0 +1,119 @@
+"""Choosing among proposed answers: the same as scoring each by itself, and the reply is the one chosen."""
+
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
+
+from ragqa.citations import parse_reply  # noqa: E402
+from ragqa.gptq.choosing import AnswerConstraint, Choice, Chooser  # noqa: E402
+from ragqa.gptq.refusing import RefusalRule  # noqa: E402
+from ragqa.llm.engine import GenerationOptions  # noqa: E402
+from ragqa.prompt import instruction_for, write  # noqa: E402
+from ragqa.proposals import Opinion, Proposals, as_answer  # noqa: E402
+from ragqa.reader import Word  # noqa: E402
+from ragqa.types import ContextBlock, Prompt  # noqa: E402
+
+pytest_plugins = ("tests.small_engine",)
+
+TEXT = "The red key opens the attic."
+WORDS = tuple(Word(start, end, odds) for start, end, odds in ((4, 7, 1.0), (8, 11, 3.0), (22, 28, 2.0)))
+NEVER = RefusalRule(2, float("inf"), float("inf"), 0.0, 1.0)
+
+
+class Anything:
+    def allowed(self, _ids):
+        return None
+
+
+@pytest.fixture(scope="module")
+def prompt(engine):
+    lines = (("source", "a.md"),)
+    block = ContextBlock(
+        key="a", source="a.md", document_id="a", text_sha256="", title="", section=(), page=None,
+        page_end=None, start=0, end=len(TEXT), text=TEXT, metadata=lines, score=1.0,
+    )  # fmt: skip
+    question = "What opens the attic?"
+    message = write([(lines, TEXT)], instruction_for(question))
+    return Prompt(question, message, engine.encode(message), (block,), (), engine.window)
+
+
+@pytest.fixture
+def chooser(engine, prompt):
+    cache = engine.decoder.new_cache(len(prompt.token_ids) + 60)
+    logits = engine.decoder.logits(torch.tensor(prompt.token_ids), cache)
+    newline = frozenset(engine.encoder.tokenizer.encode("\n", add_special_tokens=False))
+    return Chooser(engine.decoder, cache, logits, engine.ends | newline)
+
+
+def log_probability(engine, prompt, chooser, ids):
+    """Of the ids and an end behind them, each step computed from the beginning."""
+    total = 0.0
+    for place in range(len(ids) + 1):
+        cache = engine.decoder.new_cache(len(prompt.token_ids) + place)
+        logits = engine.decoder.logits(torch.tensor([*prompt.token_ids, *ids[:place]]), cache)
+        logs = torch.log_softmax(logits, -1)
+        last = place == len(ids)
+        total += float(torch.logsumexp(logs[list(chooser.ends)], -1) if last else logs[ids[place]])
+    return total
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 3.0])
+def test_the_choice_is_the_one_that_scores_highest_by_itself(engine, prompt, chooser, weight):
+    texts = ("Red key.", "Red.", "Key.", "The red key.", "The red", "Attic.", "The attic opens.")
+    encode = engine.encoder.tokenizer.encode
+    choices = [
+        Choice(tuple(encode(text, add_special_tokens=False)), odds)
+        for text, odds in zip(texts, (0.5, -1.0, 2.0, 9.0, 0.0, -3.0, 4.0), strict=True)
+    ]
+    scores = [log_probability(engine, prompt, chooser, one.ids) + weight * one.odds for one in choices]
+    assert chooser.choose(choices, weight) == choices[scores.index(max(scores))]
+    assert chooser.cache.length == len(prompt.token_ids)
+
+
+def test_nothing_is_chosen_of_nothing_and_what_does_not_fit_is_left_out(chooser):
+    assert chooser.choose([]) is None
+    assert chooser.choose([Choice((5,) * 60, 99.0)]) is None
+
+
+def test_the_draft_is_what_the_model_writes_up_to_an_end(engine, prompt, chooser):
+    """A model of random weights never ends by itself; with every other id an end, it does."""
+    assert chooser.draft(Anything()) == ()
+    first = int(chooser.logits.argmax())
+    some = frozenset(range(260)) - {first}
+    ended = replace_ends(chooser, some).draft(Anything())
+    assert ended
+    assert set(ended) == {first}
+    assert chooser.cache.length == len(prompt.token_ids)
+
+
+def replace_ends(chooser, ends):
+    return Chooser(chooser.decoder, chooser.cache, chooser.logits, ends)
+
+
+def test_the_answer_comes_first_and_an_end_behind_it():
+    constraint = AnswerConstraint(frozenset({9}), Anything())
+    assert constraint.allowed([]) is None
+    constraint.answer = (3, 4)
+    assert constraint.allowed([]) == {3}
+    assert constraint.allowed([3]) == {4}
+    assert constraint.allowed([3, 4]) == {9}
+    assert constraint.allowed([3, 4, 9]) is None
+
+
+def test_a_reply_by_the_rule_begins_with_a_span_of_the_text(engine, prompt):
+    proposals = Proposals(((TEXT, WORDS),))
+    ruled = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0, proposals))
+    reply = parse_reply(ruled.generate(prompt, GenerationOptions(max_tokens=60)).text, prompt)
+    assert reply.answer.splitlines()[0] in {as_answer(one.text) for one in proposals.best()}
+
+
+def test_without_proposals_or_with_a_temperature_the_model_writes_by_itself(engine, prompt):
+    options = GenerationOptions(max_tokens=20)
+    plain = engine.generate(prompt, options).text
+    silent = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0))
+    assert silent.generate(prompt, options).text == plain
+    proposing = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0, Proposals(((TEXT, WORDS),))))
+    drawn = replace(options, temperature=0.8)
+    assert proposing.generate(prompt, drawn).text == engine.generate(prompt, drawn).text
