@@ -380,6 +380,14 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(docs: Path, index
     assert ingest(docs, index=index).planned == ()
 
 
+def test_a_dry_run_leaves_an_index_without_settings_to_the_next_run(docs: Path, index: Path) -> None:
+    index.mkdir()
+    connect_writer(index).close()  # as a process leaves it that was killed at its very first step
+    assert counts(ingest(docs, index=index, dry_run=True)) == (4, 0, 0, 0, 0)
+    ingest(docs, index=index)
+    assert check_index(index) == ()
+
+
 def test_options_pick_files(docs: Path, index: Path) -> None:
     ingest(docs, index=index, exclude=("sub/",))
     assert sources(index) == ["one.md", "two.md"]

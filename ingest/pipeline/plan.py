@@ -76,6 +76,10 @@ class Plan:
     unreadable: list[tuple[Work, str]] = field(default_factory=list)
     busy: list[Work] = field(default_factory=list)
 
+    def kept(self) -> int:
+        """How many files that gave documents stay as they are."""
+        return sum(1 for file, _ in (*self.unchanged, *self.touched) if file.status == "ok")
+
 
 def make_plan(
     known: Sequence[KnownFile],

@@ -4,13 +4,11 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
-import numpy as np
-
-from ingest.catalogue.documents import FileRecord, IndexableDocument
+from ingest.catalogue.documents import FileRecord
 from ingest.catalogue.locking import writer_lock
 from ingest.catalogue.reader import KnownFile, read_known_files
 from ingest.catalogue.schema import (
@@ -32,28 +30,19 @@ from ingest.catalogue.writer import (
     write_settings,
 )
 from ingest.discover import FoundFile, Selection, hash_file
-from ingest.embed import Embedder
 from ingest.errors import RootError
 from ingest.index.derived import refresh_vectors
 from ingest.index.mismatch import require_same
 from ingest.pipeline.files import is_gone, kind_of, trusted_time
+from ingest.pipeline.looking import COUNTED, Look, planned_actions, planned_counts
 from ingest.pipeline.place import require_own_folder
 from ingest.pipeline.plan import Plan, RootScan, Work, make_plan, require_few_removals
-from ingest.pipeline.reporting import COUNTED, planned_actions, planned_counts, write_report
+from ingest.pipeline.preparing import Prepared, Preparer
+from ingest.pipeline.reporting import write_report
 from ingest.pipeline.roots import Roots
-from ingest.pipeline.values import (
-    IngestOptions,
-    Progress,
-    Report,
-    Tools,
-    default_tools,
-    silent,
-)
-from ingest.types import Document, Member, Problem
-
-EMBED_AT_ONCE = 256
-"""Chunks of one document that are embedded in one call. Never chunks of several: a document's vectors must
-not depend on which others came with it."""
+from ingest.pipeline.timing import Stopwatch
+from ingest.pipeline.values import IngestOptions, Progress, Report, Tools, default_tools, silent
+from ingest.types import Problem
 
 
 def ingest_paths(
@@ -106,55 +95,50 @@ class Ingest:
         self._options = options
         self._progress = progress
         self._tools = tools
-        self._embedder: Embedder | None = None
         self._hashed = 0
         self._counts = dict.fromkeys(COUNTED, 0)
-        self._planned: tuple[tuple[str, str], ...] = ()
-        self._seconds = dict.fromkeys(("look", "read", "embed", "write", "vectors", "total"), 0.0)
+        self._watch = Stopwatch()
+        name = read_settings(connection).get("embedder") or options.embedder or tools.default_embedder
+        self._preparer = Preparer(tools, name, self._watch)
 
     def run(self, paths: Sequence[Path]) -> Report:
         """Look, plan, and unless it is a dry run, do it."""
-        with self._timed("total"):
+        with self._watch.timed("total"):
             self._check_settings()
-            with self._timed("look"):
-                roots, scans, plan = self._look(paths)
+            with self._watch.timed("look"):
+                look = self._look(paths)
             if self._options.dry_run:
-                self._counts = planned_counts(plan, self._planned)
+                self._counts = planned_counts(look)
             else:
-                self._carry_out(plan)
-                self._forget_roots(scans)
-                with self._timed("vectors"):
-                    refresh_vectors(
-                        self._connection,
-                        self._index_path,
-                        lambda done, total: self._progress("vectors", done, total),
-                    )
-        report = write_report(self._connection, roots, scans, plan, self._counts, self._seconds)
-        return replace(report, planned=tuple(one for one in self._planned if one[0] != "unchanged"))
+                self._carry_out(look.plan)
+                self._forget_roots(look.scans)
+                with self._watch.timed("vectors"):
+                    refresh_vectors(self._connection, self._index_path, partial(self._progress, "vectors"))
+        return write_report(self._connection, look, self._counts, self._watch.seconds)
 
     def _check_settings(self) -> None:
-        settings = read_settings(self._connection)
-        if settings:
+        if read_settings(self._connection):
             require_same(
                 self._connection, self._index_path, self._tools.chunker_version, self._options.embedder
             )
-            return
-        name = self._options.embedder or self._tools.default_embedder
-        dimensions = 0 if self._options.dry_run else self._load_embedder(name).dimensions
+        elif not self._options.dry_run:
+            self._write_settings()
+
+    def _write_settings(self) -> None:
         fresh = {
             "schema_version": SCHEMA_VERSION,
             "identity": token_hex(4),
             "revision": "0",
-            "embedder": name,
-            "dimensions": str(dimensions),
+            "embedder": self._preparer.embedder_name,
+            "dimensions": str(self._preparer.embedder.dimensions),
             "chunker_version": self._tools.chunker_version,
             "generation": "",
         }
         with self._writing():
             write_settings(self._connection, fresh)
 
-    def _look(self, paths: Sequence[Path]) -> tuple[Roots, list[RootScan], Plan]:
-        """Roots, what they hold, and what is to be done. New roots are kept only if that is not refused."""
+    def _look(self, paths: Sequence[Path]) -> Look:
+        """Look into the roots and plan. New roots are kept only if that is not refused; none by a dry run."""
         selection = Selection(self._options.include, self._options.exclude)
         roots = Roots(self._connection, self._index_path)
         with storage_errors(self._index_path):
@@ -166,14 +150,13 @@ class Ingest:
             plan = make_plan(known, scans, self._tools.parser_version, self._hash)
             if not self._options.prune:
                 require_few_removals(plan, known, scans, roots.location)
-            if self._options.dry_run:
-                self._planned = planned_actions(plan, roots)
+            actions = planned_actions(plan, roots) if self._options.dry_run else ()
             with storage_errors(self._index_path):
                 self._connection.execute("ROLLBACK" if self._options.dry_run else "COMMIT")
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        return roots, scans, plan
+        return Look(roots, scans, plan, actions)
 
     def _hash(self, file: FoundFile) -> str | None:
         self._hashed += 1
@@ -182,16 +165,14 @@ class Ingest:
 
     def _carry_out(self, plan: Plan) -> None:
         """Links before removals, so that what is renamed is not read again; removals before the reading."""
-        self._counts["unchanged"] += sum(
-            1 for file, _ in (*plan.unchanged, *plan.touched) if file.status == "ok"
-        )
+        self._counts["unchanged"] += plan.kept()
         if plan.touched:
             with self._writing():
                 for known, found in plan.touched:
                     touch_file(self._connection, known.id, found.size, trusted_time(found))
         for work, reason in plan.unreadable:
             problem = Problem("failed", "unreadable", f"It could not be opened: {reason}.")
-            self._store(work, [SourceRecord("", problem)], [])
+            self._store(work, Prepared([SourceRecord("", problem)]))
         unlinked = [work for work, twin in plan.links if not self._link(work, twin, plan)]
         for done, file in enumerate(plan.removed, 1):
             with self._writing():
@@ -241,74 +222,30 @@ class Ingest:
         if not works:
             return
         place = {work.file.location: number for number, work in enumerate(works)}
-        ready: dict[int, tuple[list[SourceRecord], list[IndexableDocument]] | None] = {}
+        ready: dict[int, Prepared | None] = {}
         stored = 0
         with self._tools.open_pool(self._options.workers) as pool:
             started = time.perf_counter()
             for location, members in pool.parse([work.file.location for work in works]):
-                self._seconds["read"] += time.perf_counter() - started
+                self._watch.seconds["read"] += time.perf_counter() - started
                 work = works[place[location]]
-                ready[place[location]] = self._prepare(work, members)
+                ready[place[location]] = self._preparer.prepare(work, members)
                 while stored in ready:
                     self._store_ready(plan, works[stored], ready.pop(stored))
                     stored += 1
                     self._progress("files", stored, len(works))
                 started = time.perf_counter()
 
-    def _store_ready(
-        self, plan: Plan, work: Work, ready: tuple[list[SourceRecord], list[IndexableDocument]] | None
-    ) -> None:
+    def _store_ready(self, plan: Plan, work: Work, ready: Prepared | None) -> None:
         if ready is None:
             plan.busy.append(work)
         else:
-            self._store(work, *ready)
+            self._store(work, ready)
 
-    def _prepare(
-        self, work: Work, members: Sequence[Member]
-    ) -> tuple[list[SourceRecord], list[IndexableDocument]] | None:
-        """A file's sources and its documents with chunks and vectors; None if it changed meanwhile."""
-        if is_gone(work.file) or any(
-            not member.name and isinstance(member.outcome, Document) and member.outcome.id != work.sha256
-            for member in members
-        ):
-            return None
-        sources: list[SourceRecord] = []
-        documents: dict[str, IndexableDocument] = {}
-        for member in members:
-            if isinstance(member.outcome, Problem):
-                sources.append(SourceRecord(member.name, member.outcome))
-                continue
-            sources.append(SourceRecord(member.name, member.outcome.id))
-            if member.outcome.id not in documents:
-                documents[member.outcome.id] = self._embed(member.outcome)
-        return sources, list(documents.values())
-
-    def _embed(self, document: Document) -> IndexableDocument:
-        chunks = self._tools.chunk(document)
-        with self._timed("embed"):
-            embedder = self._load_embedder(read_settings(self._connection)["embedder"])
-            texts = [
-                self._tools.embedding_text(document.title, chunk, document.text[chunk.start : chunk.end])
-                for chunk in chunks
-            ]
-            vectors = [np.empty((0, embedder.dimensions), np.float32)]
-            vectors += [
-                embedder.embed(texts[start : start + EMBED_AT_ONCE])
-                for start in range(0, len(texts), EMBED_AT_ONCE)
-            ]
-        return IndexableDocument(document, chunks, np.concatenate(vectors))
-
-    def _load_embedder(self, name: str) -> Embedder:
-        if self._embedder is None:
-            self._embedder = self._tools.load_embedder(name)
-        return self._embedder
-
-    def _store(
-        self, work: Work, sources: Sequence[SourceRecord], documents: Sequence[IndexableDocument]
-    ) -> None:
-        with self._timed("write"), self._writing():
-            store_file(self._connection, self._record(work, sources), sources, documents)
-        self._count(work, sources)
+    def _store(self, work: Work, ready: Prepared) -> None:
+        with self._watch.timed("write"), self._writing():
+            store_file(self._connection, self._record(work, ready.sources), ready.sources, ready.documents)
+        self._count(work, ready.sources)
 
     def _record(self, work: Work, sources: Sequence[SourceRecord]) -> FileRecord:
         problems = [source.outcome for source in sources if isinstance(source.outcome, Problem)]
@@ -342,11 +279,3 @@ class Ingest:
     def _writing(self) -> Iterator[None]:
         with storage_errors(self._index_path), transaction(self._connection):
             yield
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[stage] += time.perf_counter() - started
