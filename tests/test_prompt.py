@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -24,6 +24,7 @@ from ragqa.prompt import (
     write,
 )
 from ragqa.types import ContextBlock
+from tests.blocks import make_block
 
 MARKERS = ("BEGININPUT", "BEGINCONTEXT", "ENDCONTEXT", "ENDINPUT", "BEGININSTRUCTION", "ENDINSTRUCTION")
 PIECES = (
@@ -219,12 +220,7 @@ def encode(text: str) -> tuple[int, ...]:
 
 
 def block(number: int, text: str, start: int = 0, source: str | None = None) -> ContextBlock:
-    source = source or f"{number}.md"
-    return ContextBlock(
-        key=f"given-{number}", source=source, document_id=source, text_sha256="", title="", section=(),
-        page=None, page_end=None, start=start, end=start + len(text), text=text,
-        metadata=(("source", source),), score=1.0,
-    )  # fmt: skip
+    return make_block(source or f"{number}.md", text, start=start, key=f"given-{number}")
 
 
 SENTENCE = st.text(st.sampled_from("abc de\tf\u3002\n0"), max_size=30).map(lambda words: f"A{words}. ")
@@ -236,6 +232,10 @@ BODY = st.lists(SENTENCE, min_size=1, max_size=12).map("".join)
     st.lists(BODY, max_size=5), st.integers(40, 400), st.integers(0, 60),
     st.one_of(st.none(), st.integers(1, 300)), st.lists(st.integers(0, 100), max_size=5),
 )  # fmt: skip
+@example(
+    ["A0 . A . A\n0\n0 。0. ", "A. A. A. A. A. A. A. A\n0. A。0 . A\n0 。0. ", "A\t。0\n. A. A. A. "],
+    116, 0, None, [0, 0, 3],
+)  # fmt: skip  # cut twice
 def test_the_budget_is_exact_and_no_sentence_is_cut(
     bodies: list[str], window: int, reserve: int, ceiling: int | None, starts: list[int]
 ) -> None:

@@ -48,7 +48,7 @@ def pack_prompt(
     kept: list[_Fitting] = []
     free = limit - empty
     for block, key in zip(_told_apart(unique), (block.key for block in unique), strict=True):
-        fitting = scale.fit(_Fitting(block, spans.get(key)), free)
+        fitting = scale.fit(_Fitting(block, spans.get(key), block), free)
         if fitting is None:
             dropped.append(_dropped(block, "budget"))
         else:
@@ -77,10 +77,14 @@ def _exactly(
 
 @dataclass(frozen=True, slots=True)
 class _Fitting:
-    """A block and the document span that should outlast cuts."""
+    """A block and the document span that should outlast cuts. `block` is what is left of `whole`.
 
-    block: ContextBlock
+    A block that must be cut again is cut anew: the sentences of a part need not be sentences of the whole.
+    """
+
+    whole: ContextBlock
     focus: Span | None
+    block: ContextBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +102,25 @@ class _Scale:
         """The block with its tokens, cut between sentences to fit `free`; None where no sentence fits."""
         # No tokenizer packs 30 characters into each token of prose: far too long blocks are not weighed
         # whole.
-        if len(fitting.block.text) <= 30 * max(free, 0):
-            tokens = self.weigh(fitting.block)
+        if len(fitting.whole.text) <= 30 * max(free, 0):
+            tokens = self.weigh(fitting.whole)
             if tokens <= free:
-                return replace(fitting, block=replace(fitting.block, tokens=tokens))
+                return replace(fitting, block=replace(fitting.whole, tokens=tokens))
         elif free <= 0:
             return None
         cuts = _nested_cuts(fitting)
-        weigh = cache(lambda number: self.weigh(_cut(fitting.block, cuts[number])))
+        weigh = cache(lambda number: self.weigh(_cut(fitting.whole, cuts[number])))
         if not cuts or weigh(0) > free:
             return None
         best = bisect_right(range(len(cuts)), free, key=weigh) - 1
         while weigh(best) > free:
             best -= 1  # more text never takes fewer tokens, but for merges at the seam
-        return replace(fitting, block=replace(_cut(fitting.block, cuts[best]), tokens=weigh(best)))
+        return replace(fitting, block=replace(_cut(fitting.whole, cuts[best]), tokens=weigh(best)))
 
 
 def _nested_cuts(fitting: _Fitting) -> list[Span]:
     """Spans of whole sentences within the block's text, each holding the one before."""
-    block = fitting.block
+    block = fitting.whole
     sentences = sentence_spans(block.text)
     first, end = 0, len(sentences)
     if fitting.focus is not None:
