@@ -11,6 +11,7 @@ from ragqa.citations import check, parse_reply
 from ragqa.citations.words import tokens
 from ragqa.prompt import defuse_metadata, normalise, pack_prompt
 from ragqa.types import REFUSAL, Citation, ContextBlock, Metadata, Prompt, Sentence
+from tests.blocks import make_block
 
 BERRIES = (
     "In a shocking turn of events, blueberries are now green, but will be sticking with the same name. "
@@ -25,10 +26,8 @@ COPY = "The minimum stay is 3 nights. Annual leave is 25 days."
 
 
 def block(key: str, text: str, start: int, title: str, metadata: Metadata) -> ContextBlock:
-    return ContextBlock(
-        key=key, source=metadata[0][1], document_id=key, text_sha256="", title=title, section=(), page=None,
-        page_end=None, start=start, end=start + len(text), text=text, metadata=metadata, score=1.0,
-    )  # fmt: skip
+    source = metadata[0][1]
+    return make_block(source, text, start=start, key=key, document_id=key, title=title, metadata=metadata)
 
 
 BLOCKS = (
@@ -261,6 +260,8 @@ def test_what_an_aside_denies_is_not_denied_of_the_whole() -> None:
         ("Can unused days be paid out?", "Yes.", "unsupported"),
         ("Can days be carried over into the next year?", "Yes.", "supported"),
         ("What colour are blueberries now?", "Green", "supported"),
+        ("Who wrote the treaty?", "Ada Lovelace\nSource: news/berries.md", "partial"),
+        ("Who wrote the treaty?", "Grace Hopper\nSource: news/berries.md", "unsupported"),
     ],
 )
 def test_short_answers_are_checked_together_with_their_question(
@@ -268,7 +269,7 @@ def test_short_answers_are_checked_together_with_their_question(
 ) -> None:
     (found,), citations = judged(answer, question)
     assert found.verdict == verdict
-    assert bool(citations) == (verdict == "supported")
+    assert bool(citations) == (verdict != "unsupported")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from ragqa.llm.engine import GenerationOptions  # noqa: E402
 from ragqa.llm.gptq import open_gptq_engine  # noqa: E402
 from ragqa.prompt import instruction_for, write  # noqa: E402
 from ragqa.proposals import Opinion  # noqa: E402
-from ragqa.types import REFUSAL, ContextBlock, Prompt  # noqa: E402
+from ragqa.types import REFUSAL, Prompt  # noqa: E402
+from tests.blocks import make_block  # noqa: E402
 
 pytest_plugins = ("tests.small_engine",)
 
@@ -24,11 +25,8 @@ QUESTION = "What opens the attic?"
 
 
 def block(source, text):
-    return ContextBlock(
-        key=source, source=source, document_id=source, text_sha256="", title="", section=(), page=3,
-        page_end=3, start=0, end=len(text), text=text, metadata=(("source", source), ("page", "3")),
-        score=1.0,
-    )  # fmt: skip
+    metadata = (("source", source), ("page", "3"))
+    return make_block(source, text, page=3, page_end=3, metadata=metadata)
 
 
 BLOCKS = (block("a.md", "The red key opens the attic."), block("b/naïve – 日本.md", "The blue key is lost."))

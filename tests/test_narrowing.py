@@ -6,14 +6,12 @@ from ragqa.candidates import Candidate
 from ragqa.narrowing import Narrowing
 from ragqa.retriever import Retrieval
 from ragqa.types import ContextBlock
+from tests.blocks import make_block
 
 
 def block(source: str, title: str, date: str = "") -> ContextBlock:
     lines = (("source", source), *((("date", date),) if date else ()))
-    return ContextBlock(
-        key=source, source=source, document_id=source, text_sha256="", title=title, section=(), page=None,
-        page_end=None, start=0, end=9, text=f"Of {title}.", metadata=lines, score=0.5,
-    )  # fmt: skip
+    return make_block(source, f"Of {title}.", 0.5, title=title, metadata=lines)
 
 
 def by_name(_question, blocks):

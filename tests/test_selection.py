@@ -17,7 +17,6 @@ from ragqa.features import (
     CONFIDENCE_FEATURES,
     FEATURES,
     Passage,
-    content_words,
     features,
     lexical_scores,
     stem,
@@ -35,6 +34,7 @@ from ragqa.windows import (
     expected_answer,
     passages_of,
 )
+from tests.blocks import embed, make_block
 
 TEXT = (
     "Employees may take 25 days of leave. Leave must be approved by a manager. "
@@ -43,16 +43,7 @@ TEXT = (
 
 
 def block(key: str, text: str, score: float, title: str = "Leave policy") -> ContextBlock:
-    return ContextBlock(key, key, "d", "s", title, (), None, None, 100, 100 + len(text), text, (), score)
-
-
-def embed(texts: Sequence[str]) -> np.ndarray:
-    """Unit vectors of hashed words: similar where words are shared, and a function of the text alone."""
-    rows = np.full((len(texts), 64), 1e-3, dtype=np.float32)
-    for row, text in zip(rows, texts, strict=True):
-        for word in content_words(text):
-            row[sum(map(ord, word)) % 64] += 1
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return make_block(key, text, score, title=title, document_id="d", start=100, metadata=())
 
 
 BLOCKS = [

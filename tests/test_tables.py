@@ -9,15 +9,14 @@ from ragqa.citations import check, parse_reply
 from ragqa.llm.extractive import reply
 from ragqa.tables import cells_of, header_rows, in_words, is_rule
 from ragqa.types import ContextBlock, Prompt
+from tests.blocks import make_block
 
 LIMITS = "Region\tHotel per night\tMeals per day\nLondon\t£185\t£46\nCape Verde\t€95\t€41"
 
 
 def block(text: str, columns: str = "") -> ContextBlock:
     metadata = (("source", "a.md"), *([("columns", columns)] if columns else []))
-    return ContextBlock(
-        "k", "a.md", "d", "s", "Expenses", (), None, None, 50, 50 + len(text), text, metadata, 1.0
-    )
+    return make_block("a.md", text, title="Expenses", start=50, metadata=metadata)
 
 
 def shown(text: str, columns: str = "") -> list[str]:

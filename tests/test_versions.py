@@ -6,11 +6,12 @@ import pytest
 
 from ragqa.types import ContextBlock
 from ragqa.versions import family_of, outdated
+from tests.blocks import make_block
 
 
 def block(source: str, title: str, date: str = "") -> ContextBlock:
     metadata = (("source", source), *([("date", date)] if date else []))
-    return ContextBlock(source, source, source, "s", title, (), None, None, 0, 4, "Text", metadata, 1.0)
+    return make_block(source, "Text", title=title, metadata=metadata)
 
 
 OLD = block("policies/leave-2023.md", "Leave policy, version 3", "2023-03-01")
