@@ -48,7 +48,8 @@ ROLES = ("fit", "apart", "report")
 class Case:
     """One question under one condition: its blocks, a row of features and a gold mark for each candidate.
 
-    `readings` are what the reader said of each passage: [block, places in it, answerable, of each place].
+    `readings` are what the reader said of each passage: [block, places in it, answerable, of each place,
+    words that answer in each].
     """
 
     set_name: str
@@ -195,7 +196,7 @@ def read_cases(cases: Sequence[Case], limits: dict[str, int], reader) -> None:
             passages = passages_of(ranked.candidates, ranked.pieces)
             found = reader.read(case.question, [Window(one.title, one.sentences) for one in passages])
             case.readings = [
-                [passage.key, passage.places, one.answerable, one.sentences]
+                [passage.key, passage.places, one.answerable, one.sentences, one.answers]
                 for passage, one in zip(passages, found, strict=True)
             ]
 

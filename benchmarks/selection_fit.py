@@ -21,7 +21,7 @@ from selection import Case, load
 from ragqa.candidates import pieces_of
 from ragqa.evaluation.refusing import auroc, recall_at_over_refusal
 from ragqa.features import CONFIDENCE_FEATURES, FEATURES, confidence_features
-from ragqa.kinds import lacks_asked
+from ragqa.kinds import answer_lacks, lacks_asked
 from ragqa.selection import Linear, Ranked, linear, rank
 from ragqa.windows import (
     MAX_WINDOWS,
@@ -29,6 +29,7 @@ from ragqa.windows import (
     READ_FEATURES,
     Passage,
     expected_answer,
+    read_answers,
     read_confidence,
     read_features,
 )
@@ -84,10 +85,11 @@ class Read:
             confidence(confidence_features(case.question, found.rows, found.scores)[None, :])[0]
         )
         said = (case.readings or ())[:MAX_WINDOWS]
-        self.readings = [SimpleNamespace(answerable=a, sentences=s) for _, _, a, s in said]
-        passages = [Passage("", (), key, tuple(numbers)) for key, numbers, _, _ in said]
+        self.readings = [SimpleNamespace(answerable=a, sentences=s, answers=w) for _, _, a, s, w in said]
+        passages = [Passage("", (), key, tuple(numbers)) for key, numbers, *_ in said]
         places, self.rows = read_features(found.candidates, passages, self.readings)
         self.there = expected_answer(found.candidates, passages, self.readings)
+        self.answers = read_answers(passages, self.readings)
         self.candidates = [found.candidates[place] for place in places]
         self.gold = gold[places]
         self.falls = np.array(
@@ -98,8 +100,14 @@ class Read:
         scores = ranking(self.rows) - self.falls
         order = np.argsort(-scores, kind="stable")
         best = self.candidates[order[0]]
-        lacks = lacks_asked(self.case.question, best.shown, is_row=best.is_row)
-        self.seen = read_confidence(self.odds, self.there, self.rows[order[0]], lacks)
+        asked, words = self.case.question, self.answers.get((best.block.key, best.place), "")
+        self.seen = read_confidence(
+            self.odds,
+            self.there,
+            self.rows[order[0]],
+            answer_lacks=answer_lacks(asked, words),
+            lacks_asked=lacks_asked(asked, best.shown, is_row=best.is_row),
+        )
         return Scored(self.case, self.rows[order], scores[order], self.gold[order])
 
 

@@ -124,6 +124,18 @@ def lacks_asked(question: str, text: str, *, is_row: bool = False) -> bool:
     return not any(things.intersection(_counted_by(text, match.end())) for match in found)
 
 
+def answer_lacks(question: str, answer: str) -> bool:
+    """As `lacks_asked`, of the words that a reader takes for the answer itself; none lack everything."""
+    kind = kind_of(question)
+    name = kind[0] if kind else ""
+    if name == "person":
+        asked = {word.casefold() for word in WORD.findall(question)}
+        return all(word.casefold() in asked for word in CAPITAL.findall(answer))
+    if name == "time" and ASKS_MOMENT.search(question):
+        return not _new(YEAR if ASKS_YEAR.search(question) else MOMENT, question, answer)
+    return name == "count" and not _new(COUNT, question, answer)
+
+
 def _new(sought: re.Pattern[str], question: str, text: str) -> list[re.Match[str]]:
     """What is found of it in the text; a number or name of the question is no news."""
     return [m for m in sought.finditer(text) if m.group().islower() or m.group() not in question]

@@ -28,7 +28,7 @@ from ragqa.features import (
     features,
     lexical_scores,
 )
-from ragqa.kinds import kind_of, lacks_asked
+from ragqa.kinds import answer_lacks, kind_of, lacks_asked
 from ragqa.proposals import NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
@@ -214,8 +214,13 @@ def read(
         for one, score in found
     )
     there = expected_answer(ranked.candidates, passages, readings)
-    lacks = lacks_asked(question, best[0].shown, is_row=best[0].is_row)
-    seen = read_confidence(odds, there, rows[order[0]], lacks)
+    seen = read_confidence(
+        odds,
+        there,
+        rows[order[0]],
+        answer_lacks=answer_lacks(question, answers.get((best[0].block.key, best[0].place), "")),
+        lacks_asked=lacks_asked(question, best[0].shown, is_row=best[0].is_row),
+    )
     spans = NONE
     if kind_of(question) is not None:
         spans = proposals_of([one.sentences for one in passages], readings)

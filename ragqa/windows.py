@@ -23,7 +23,7 @@ LIMIT = 12.0
 """Log-odds are cut at this: beyond it a model is sure, and how sure says nothing."""
 
 READ_FEATURES = ("base", "sentence")
-READ_CONFIDENCE = ("base", "answerable", "sentence_best", "lacks_asked")
+READ_CONFIDENCE = ("base", "answerable", "sentence_best", "answer_lacks", "lacks_asked")
 
 
 class Reading(Protocol):
@@ -132,13 +132,15 @@ def expected_answer(
     return cut(math.log(mean / (1 - mean)))
 
 
-def read_confidence(base: float, answerable: float, best: Sequence[float], lacks_asked: bool) -> Numbers:
+def read_confidence(
+    base: float, answerable: float, best: Sequence[float], *, answer_lacks: bool, lacks_asked: bool
+) -> Numbers:
     """What says whether the best candidate answers, shape (len(READ_CONFIDENCE),).
 
     `base` is the log-odds without a reader, `answerable` those of `expected_answer`, `best` the best
-    candidate's row of `read_features`; `lacks_asked` is of `ragqa.kinds`.
+    candidate's row of `read_features`; `answer_lacks` and `lacks_asked` are of `ragqa.kinds`.
     """
-    return np.asarray([base, answerable, best[1], lacks_asked], dtype=np.float64)
+    return np.asarray([base, answerable, best[1], answer_lacks, lacks_asked], dtype=np.float64)
 
 
 def cut(odds: float) -> float:

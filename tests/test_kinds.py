@@ -2,7 +2,7 @@
 
 import pytest
 
-from ragqa.kinds import lacks_asked
+from ragqa.kinds import answer_lacks, lacks_asked
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,25 @@ def test_a_row_of_a_table_may_name_what_it_counts_before_the_number() -> None:
     row = "Lamps: 12; Keepers: 3"
     assert lacks_asked("How many lamps are there?", row)
     assert not lacks_asked("How many lamps are there?", row, is_row=True)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "lacks"),
+    [
+        ("In what year was Andrew Lortie born?", "London", True),
+        ("In what year was Andrew Lortie born?", "1641", False),
+        ("In what year did the war of 1854 end?", "1854", True),
+        ("When does the bakery open?", "seven in the morning", False),
+        ("What do I do when a lamp is broken?", "harbour office", False),
+        ("How many lamps burn in the tower?", "twelve", False),
+        ("How many lamps burn in the tower?", "brass", True),
+        ("Who built the lighthouse?", "Holt", False),
+        ("Who built the Corran lighthouse?", "Corran", True),
+        ("Who built the lighthouse?", "", True),
+        ("Why is the lighthouse white?", "", False),
+    ],
+)
+def test_words_that_are_no_answer_of_the_kind_asked_for_are_told(
+    question: str, answer: str, lacks: bool
+) -> None:
+    assert answer_lacks(question, answer) is lacks
