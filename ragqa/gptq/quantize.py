@@ -171,8 +171,8 @@ def _quantize_layers(
     hidden = [torch.nn.functional.embedding(window, embedding) for window in windows]
     del embedding
     full = [states.clone() for states in hidden] if options.correct else []
-    weights = token_weights(windows, options.rarity)
-    calibration = Calibration(hidden, skeleton, options.sink_share, full, weights)
+    importance = token_weights(windows, options.rarity)
+    calibration = Calibration(hidden, skeleton, options.sink_share, full, importance)
     errors: list[LayerError] = []
     resumed, began = 0, time.monotonic()
     for index in range(skeleton.layers):
