@@ -203,6 +203,7 @@ def test_docx(read) -> None:
     found = dict(document.metadata)
     assert (found["title"], found["author"]) == ("Offshore safety", "R. Vane")
     assert found["date"] == found["created"] == "2024-03-04T09:00:00+00:00"
+    assert "modified" not in found  # the template's own, of 2013
 
 
 def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
@@ -247,6 +248,7 @@ def test_pptx_pages_are_slides(read) -> None:
     document = read("strategy.pptx", buffer.getvalue())
     check_promises(document)
     assert document.pages == 2
+    assert "date" not in dict(document.metadata)  # the template's own, of 2013
     assert [(e.page, document.text[e.start : e.end]) for e in document.elements] == [
         (1, "Strategy"),
         (1, "Grow north."),

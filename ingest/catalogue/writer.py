@@ -123,17 +123,6 @@ def touch_file(connection: sqlite3.Connection, file_id: int, size: int, mtime_ns
     connection.execute("UPDATE files SET size = ?, mtime_ns = ? WHERE id = ?", (size, mtime_ns, file_id))
 
 
-def move_file(
-    connection: sqlite3.Connection, file_id: int, root_id: int, path: str, size: int, mtime_ns: int
-) -> None:
-    """Record that a file goes by another name now; its documents stay untouched."""
-    connection.execute(
-        "UPDATE files SET root_id = ?, path = ?, size = ?, mtime_ns = ? WHERE id = ?",
-        (root_id, path, size, mtime_ns, file_id),
-    )
-    _bump(connection)
-
-
 def add_root(connection: sqlite3.Connection, path: str, name: str) -> int:
     """Add a root and give its id. Its label is its name, numbered where another root has that."""
     taken = {label for (label,) in connection.execute("SELECT label FROM roots")}

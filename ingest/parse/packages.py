@@ -116,7 +116,7 @@ _CORE_KEYS = {
     "language": "language",
 }
 # The dates of the templates inside python-docx and python-pptx: every file they make claims them.
-_TEMPLATE_DATES = frozenset({"2013-12-23T23:15:00Z", "2013-01-27T09:14:16Z"})
+_TEMPLATE_DATES = frozenset({"2013-12-23T23:15:00Z", "2013-01-27T09:14:16Z", "2013-01-27T09:15:58Z"})
 _NO_TITLES = frozenset({"untitled", "powerpoint presentation", "word document"})
 _PROPERTY_PARTS = ("docProps/core.xml", "docprops/core.xml", "meta.xml")
 
@@ -137,11 +137,8 @@ def properties(archive: zipfile.ZipFile, suffix: str) -> list[tuple[str, object]
             if suffix == ".epub" and tag == "date":
                 key = "date"
             text = (element.text or "").strip()
-            if (
-                key
-                and text
-                and not (key == "title" and text.lower() in ("untitled", "powerpoint presentation"))
-            ):
+            says_nothing = text in _TEMPLATE_DATES or (key == "title" and text.lower() in _NO_TITLES)
+            if key and text and not says_nothing:
                 found.append((key, text))
     declared = dict(reversed(found))
     if "date" not in declared and ("created" in declared or "modified" in declared):
