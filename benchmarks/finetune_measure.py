@@ -40,7 +40,7 @@ from ragqa.gptq.finetune.rows import DECISION_TOKENS
 from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
 from ragqa.narrowing import Narrowing
 from ragqa.settings import AnswerSettings
-from ragqa.wiring import EngineChoice, build_engine, judge_with, settings_for
+from ragqa.wiring import EngineChoice, build_engine, judging_with, settings_for
 
 STRICT_RECALL = 0.8
 MARKERS = ("BEGIN", "ENDIN", "ENDCONTEXT")
@@ -89,8 +89,8 @@ def answer(options: argparse.Namespace) -> None:
         retriever.places, retriever.count = places, options.given
         answerer = Answerer(retriever, engine, AnswerSettings(max_answer_tokens=96))
         if options.narrow:
-            judged = judge_with(embedder)
-            answerer.narrow = Narrowing(options.narrow, lambda q, blocks: judged(q, blocks).candidates)
+            judging = judging_with(embedder.embed)
+            answerer.narrow = Narrowing(options.narrow, lambda q, blocks: judging.judge(q, blocks).candidates)
         for question in chosen_questions(options, question_set.questions):
             if question.id in done:
                 continue

@@ -6,18 +6,24 @@ the second chooses (`ragqa.gptq.choosing`), and every answer is words of the doc
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ragqa.reader import Reading, Word
+from ragqa.windows import Passage
 
 MAX_PROPOSALS = 32
 MAX_WORDS = 12
 """In a span: of squad2's and nq_gold's short answers, even halves, 98 in 100 are not longer."""
 WORD_COST = 0.25
 """Log-odds that each further word of a span must bring to be proposed before the shorter one."""
+ASKS_YES_OR_NO = re.compile(
+    r"\W*(?:is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|shall|should|may|might|must)\b",
+    re.IGNORECASE,
+)
+"""How a question begins that no span of a text answers."""
 EDGES = " ,;:.()[]\"'“”‘’"
 """What a span neither begins nor ends with."""
 
@@ -31,16 +37,29 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposals:
-    """What a reader says of every word of the sentences that it read."""
+class ReadSentence:
+    """A sentence of the block `key`, and what a reader says of each of its words."""
 
-    read: tuple[tuple[str, tuple[Word, ...]], ...] = ()
+    key: str
+    text: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Spans of the sentences that a reader read."""
+
+    read: tuple[ReadSentence, ...] = ()
+
+    def within(self, keys: Collection[str]) -> "Proposals":
+        """Those of some blocks alone."""
+        return Proposals(tuple(one for one in self.read if one.key in keys))
 
     def best(self) -> tuple[Proposal, ...]:
         """At most MAX_PROPOSALS spans, best first, each wording once."""
         ranked: dict[str, tuple[float, Proposal]] = {}
-        for sentence, words in self.read:
-            for one, rank in _spans(sentence, words):
+        for sentence in self.read:
+            for one, rank in _spans(sentence.text, sentence.words):
                 if one.text and (one.text not in ranked or ranked[one.text][0] < rank):
                     ranked[one.text] = rank, one
         order = sorted(ranked.values(), key=lambda pair: (-pair[0], pair[1].text))
@@ -50,9 +69,9 @@ class Proposals:
         """The log-odds of a text that stands in a sentence, whatever its case; None where none has it."""
         wanted = text.strip(EDGES).casefold()
         found = [
-            log_mass([word.odds for word in words if word.start < end and start < word.end])
-            for sentence, words in self.read
-            for start, end in _places(sentence.casefold(), wanted)
+            log_mass([word.odds for word in sentence.words if word.start < end and start < word.end])
+            for sentence in self.read
+            for start, end in _places(sentence.text.casefold(), wanted)
         ]
         return max(found, default=None)
 
@@ -71,13 +90,13 @@ class Opinion:
     proposals: Proposals = NONE
 
 
-def proposals_of(sentences: Sequence[Sequence[str]], readings: Sequence[Reading]) -> Proposals:
-    """Of windows, `sentences` being those of each, in the order of their readings."""
+def proposals_of(passages: Sequence[Passage], readings: Sequence[Reading]) -> Proposals:
+    """Of passages and their readings, in one order."""
     return Proposals(
         tuple(
-            (sentence, words)
-            for window, reading in zip(sentences, readings, strict=True)
-            for sentence, words in zip(window, reading.words, strict=False)
+            ReadSentence(passage.key, text, words)
+            for passage, reading in zip(passages, readings, strict=True)
+            for text, words in zip(passage.sentences, reading.words, strict=False)
             if words
         )
     )

@@ -28,8 +28,8 @@ from ragqa.features import (
     features,
     lexical_scores,
 )
-from ragqa.kinds import answer_lacks, kind_of, lacks_asked
-from ragqa.proposals import NONE, Proposals, proposals_of
+from ragqa.kinds import answer_lacks, lacks_asked
+from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
 from ragqa.versions import outdated
@@ -221,9 +221,7 @@ def read(
         answer_lacks=answer_lacks(question, answers.get((best[0].block.key, best[0].place), "")),
         lacks_asked=lacks_asked(question, best[0].shown, is_row=best[0].is_row),
     )
-    spans = NONE
-    if kind_of(question) is not None:
-        spans = proposals_of([one.sentences for one in passages], readings)
+    spans = NONE if ASKS_YES_OR_NO.match(question) else proposals_of(passages, readings)
     return best, seen, spans
 
 

@@ -1,7 +1,7 @@
 """Names and paths in, live objects out: the one place that builds an answerer."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,15 +14,14 @@ from ragqa.answering import Answerer
 from ragqa.errors import EngineUnavailableError
 from ragqa.gptq.finetune.making import TUNED, Tick, silent
 from ragqa.gptq.presets import Preset, preset_of
+from ragqa.judging import Judging
 from ragqa.llm.engine import Engine
 from ragqa.narrowing import Narrowing
-from ragqa.proposals import Opinion
 from ragqa.reader import Reader
 from ragqa.reranker import Reranker, load_reranker
 from ragqa.retriever import Retriever
-from ragqa.selection import Judgement, judge
+from ragqa.selection import Embed
 from ragqa.settings import AnswerSettings, RetrievalSettings
-from ragqa.types import ContextBlock, Prompt
 
 AUTO = "auto"
 
@@ -42,7 +41,7 @@ class EngineChoice:
 def _extractive(_choice: EngineChoice, embedder: Embedder) -> Engine:
     from ragqa.llm.extractive import ExtractiveEngine
 
-    return ExtractiveEngine(embedder, shared_reader())
+    return ExtractiveEngine(judging_with(embedder.embed), embedder.name)
 
 
 def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
@@ -52,30 +51,19 @@ def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
         from ragqa.gptq.model import LoadOptions
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
-    judged = judge_with(embedder)
-
-    def opinion(prompt: Prompt) -> Opinion:
-        found = judged(prompt.question, prompt.blocks)
-        return Opinion(found.surplus, found.proposals)
-
     return open_gptq_engine(
         choice.model or DEFAULT_MODEL,
         LoadOptions(device_map=choice.device_map),
         allow_unproven_length=choice.allow_unproven_length,
-        judge=opinion,
+        judge=judging_with(embedder.embed).opinion,
         tick=choice.tick,
     )
 
 
-def judge_with(embedder: Embedder) -> Callable[[str, Sequence[ContextBlock]], Judgement]:
-    """What the quoting engine thinks of a question and blocks; the reader is loaded when first asked."""
-    return lambda question, blocks: judge(question, blocks, embedder.embed, shared_reader())
-
-
 @cache
-def shared_reader() -> Reader:
-    """The package's reader, loaded once: narrowing and refusing both ask it, of every question."""
-    return Reader.load()
+def judging_with(embed: Embed) -> Judging:
+    """The judge that narrowing, refusing and quoting share, so that a question's blocks are read once."""
+    return Judging(embed, cache(Reader.load))
 
 
 def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
@@ -173,8 +161,8 @@ def answerer_of(retriever: Retriever, choice: EngineChoice, answering: AnswerSet
     # Who asks for more chunks than usual wants a prompt that is filled.
     if preset is None or preset.max_blocks is None or settings.block_limit > settings.max_blocks:
         return Answerer(retriever, engine, answering)
-    judged = judge_with(retriever.embedder)
-    narrowing = Narrowing(preset.max_blocks, lambda question, blocks: judged(question, blocks).candidates)
+    judging = judging_with(retriever.embedder.embed)
+    narrowing = Narrowing(preset.max_blocks, lambda *asked: judging.judge(*asked).candidates)
     return Answerer(retriever, engine, answering, narrowing)
 
 

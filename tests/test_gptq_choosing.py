@@ -11,7 +11,7 @@ from ragqa.gptq.choosing import AnswerConstraint, Choice, Chooser  # noqa: E402
 from ragqa.gptq.refusing import RefusalRule  # noqa: E402
 from ragqa.llm.engine import GenerationOptions  # noqa: E402
 from ragqa.prompt import instruction_for, write  # noqa: E402
-from ragqa.proposals import Opinion, Proposals, as_answer  # noqa: E402
+from ragqa.proposals import Opinion, Proposals, ReadSentence, as_answer  # noqa: E402
 from ragqa.reader import Word  # noqa: E402
 from ragqa.types import ContextBlock, Prompt  # noqa: E402
 
@@ -19,6 +19,7 @@ pytest_plugins = ("tests.small_engine",)
 
 TEXT = "The red key opens the attic."
 WORDS = tuple(Word(start, end, odds) for start, end, odds in ((4, 7, 1.0), (8, 11, 3.0), (22, 28, 2.0)))
+PROPOSALS = Proposals((ReadSentence("a", TEXT, WORDS),))
 NEVER = RefusalRule(2, float("inf"), float("inf"), 0.0, 1.0)
 
 
@@ -103,10 +104,9 @@ def test_the_answer_comes_first_and_an_end_behind_it():
 
 
 def test_a_reply_by_the_rule_begins_with_a_span_of_the_text(engine, prompt):
-    proposals = Proposals(((TEXT, WORDS),))
-    ruled = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0, proposals))
+    ruled = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0, PROPOSALS))
     reply = parse_reply(ruled.generate(prompt, GenerationOptions(max_tokens=60)).text, prompt)
-    assert reply.answer.splitlines()[0] in {as_answer(one.text) for one in proposals.best()}
+    assert reply.answer.splitlines()[0] in {as_answer(one.text) for one in PROPOSALS.best()}
 
 
 def test_without_proposals_or_with_a_temperature_the_model_writes_by_itself(engine, prompt):
@@ -114,6 +114,6 @@ def test_without_proposals_or_with_a_temperature_the_model_writes_by_itself(engi
     plain = engine.generate(prompt, options).text
     silent = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0))
     assert silent.generate(prompt, options).text == plain
-    proposing = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0, Proposals(((TEXT, WORDS),))))
+    proposing = replace(engine, rule=NEVER, judge=lambda _prompt: Opinion(0.0, PROPOSALS))
     drawn = replace(options, temperature=0.8)
     assert proposing.generate(prompt, drawn).text == engine.generate(prompt, drawn).text

@@ -16,6 +16,7 @@ from ingest.pipeline import IngestOptions, ingest_paths
 from ragqa.answering import Answerer
 from ragqa.cli.output import put_document, put_json, say
 from ragqa.contract import answer_json, hit_json, source_json
+from ragqa.judging import Judging
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
 from ragqa.llm.extractive import ExtractiveEngine
 from ragqa.prompt import metadata_lines, pack_prompt, parse
@@ -191,7 +192,8 @@ def test_what_no_document_but_the_attack_says_is_cited_to_the_attacking_file(har
 
 
 def test_the_extractive_engine_cites_the_true_source(harbour: Harbour) -> None:
-    answerer = Answerer(harbour.retriever, ExtractiveEngine(harbour.retriever.embedder), AnswerSettings())
+    judging = Judging(harbour.retriever.embedder.embed, lambda: None)
+    answerer = Answerer(harbour.retriever, ExtractiveEngine(judging, "minilm"), AnswerSettings())
     asked = harbour.asked[::2]
     answers = tuple(answerer.ask(one.question) for one in asked)
     assert sum(bool(answer.citations) for answer in answers) > len(asked) / 2

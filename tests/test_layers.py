@@ -24,6 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.gptq.finetune",),
     ("ragqa.gptq",),
     ("ragqa.llm.engine",),
+    ("ragqa.judging",),
     ("ragqa.prompt", "ragqa.citations", "ragqa.fusion", "ragqa.selection", "ragqa.questions"),
     ("ragqa.windows", "ragqa.voices", "ragqa.proposals"),
     ("ragqa.citations.checking", "ragqa.citations.replies"),

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ragqa.proposals import EDGES, MAX_WORDS, Proposals, as_answer, log_mass, proposals_of
+from ragqa.proposals import EDGES, MAX_WORDS, Proposals, ReadSentence, as_answer, log_mass, proposals_of
 from ragqa.reader import Reader, Window, Word
+from ragqa.windows import Passage
 
 LIGHTHOUSE = Window(
     "Corran lighthouse",
@@ -21,7 +22,9 @@ def reader() -> Reader:
 
 
 def proposed(reader: Reader, question: str) -> Proposals:
-    return proposals_of([LIGHTHOUSE.sentences], reader.read(question, [LIGHTHOUSE]))
+    return proposals_of(
+        [Passage("", LIGHTHOUSE.sentences, "a", (0, 1, 2))], reader.read(question, [LIGHTHOUSE])
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_a_text_is_looked_up_whatever_its_case_and_length(reader: Reader) -> Non
 
 def test_odds_are_those_of_the_words_together() -> None:
     words = (Word(0, 3, 1.0), Word(4, 8, 2.0), Word(9, 13, -3.0))
-    found = Proposals((("Ada Lark sang.", words),))
+    found = Proposals((ReadSentence("a", "Ada Lark sang.", words),))
     assert found.odds_of("Ada Lark") == pytest.approx(log_mass([1.0, 2.0]))
     assert found.best()[0].text == "Ada Lark"
     assert Proposals().best() == ()
@@ -66,3 +69,9 @@ def test_a_span_becomes_an_answer_that_stands_alone() -> None:
     assert as_answer("the red  key") == "The red key."
     assert as_answer("why not?") == "Why not?"
     assert as_answer("") == ""
+
+
+def test_proposals_of_some_blocks_leave_out_the_others(reader: Reader) -> None:
+    found = proposed(reader, "Who built the lighthouse?")
+    assert found.within({"a", "b"}) == found
+    assert found.within({"b"}).best() == ()

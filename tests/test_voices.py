@@ -8,29 +8,14 @@ import pytest
 
 from ragqa.candidates import Candidate, pieces_of
 from ragqa.citations import check, parse_reply
-from ragqa.features import content_words
+from ragqa.judging import Judging
 from ragqa.llm.engine import GenerationOptions
 from ragqa.llm.extractive import DIFFER, ExtractiveEngine, reply
 from ragqa.reader import Reader, Reading, Window, answer_words
 from ragqa.selection import select
 from ragqa.types import ContextBlock, Prompt
 from ragqa.voices import both_sides, claim_of, differ, other_side
-
-
-def block(source: str, text: str, score: float = 1.0) -> ContextBlock:
-    metadata = (("source", source),)
-    return ContextBlock(
-        source, source, source, "s", "", (), None, None, 0, len(text), text, metadata, score, 20
-    )
-
-
-def embed(texts: Sequence[str]) -> np.ndarray:
-    """Unit vectors of hashed words: similar where words are shared."""
-    rows = np.full((len(texts), 64), 1e-3, dtype=np.float32)
-    for row, text in zip(rows, texts, strict=True):
-        for word in content_words(text):
-            row[sum(map(ord, word)) % 64] += 1
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+from tests.blocks import embed, make_block
 
 
 class Embedder:
@@ -75,7 +60,7 @@ def test_answers_differ_only_where_one_excludes_the_other(
 
 
 def told(source: str, text: str, claim: str, score: float) -> Candidate:
-    (candidate,) = pieces_of([block(source, text)])[0].candidates
+    (candidate,) = pieces_of([make_block(source, text)])[0].candidates
     return replace(candidate, claim=claim_of(QUESTION, claim), score=score)
 
 
@@ -140,15 +125,17 @@ class PointingReader:
 def answered(blocks: Sequence[ContextBlock]) -> tuple[list[tuple[str, str]], list[str]]:
     """The sentences of a checked answer with their verdicts, and the sources of its citations in order."""
     prompt = Prompt(QUESTION, "", (), tuple(blocks), (), 16_384)
-    written = ExtractiveEngine(Embedder(), PointingReader()).generate(prompt, GenerationOptions())
+    written = ExtractiveEngine(Judging(Embedder().embed, PointingReader), "minilm").generate(
+        prompt, GenerationOptions()
+    )
     sentences, citations = check(parse_reply(written.text, prompt), prompt)
     source_of = {one.key: one.source for one in blocks}
     return [(one.text, one.verdict) for one in sentences], [source_of[one.block_key] for one in citations]
 
 
 def test_five_false_passages_do_not_crowd_out_the_true_one() -> None:
-    lies = [block(f"lie-{number}", text, 2.0) for number, text in enumerate(FALSE)]
-    sentences, sources = answered([*lies, block("truth", TRUE)])
+    lies = [make_block(f"lie-{number}", text, 2.0) for number, text in enumerate(FALSE)]
+    sentences, sources = answered([*lies, make_block("truth", TRUE)])
     assert sentences[0] == (DIFFER, "no_claim")
     assert {text for text, _ in sentences[1:]} > {TRUE}
     assert len(sentences) == 3
@@ -158,7 +145,7 @@ def test_five_false_passages_do_not_crowd_out_the_true_one() -> None:
 
 
 def test_documents_that_agree_are_quoted_as_before() -> None:
-    blocks = [block("a", FALSE[0]), block("b", FALSE[1])]
+    blocks = [make_block("a", FALSE[0]), make_block("b", FALSE[1])]
     sentences, _ = answered(blocks)
     assert DIFFER not in [text for text, _ in sentences]
     assert not select(QUESTION, blocks, embed, PointingReader()).differs
@@ -166,13 +153,13 @@ def test_documents_that_agree_are_quoted_as_before() -> None:
 
 def test_the_older_version_is_no_other_side() -> None:
     texts = {"2023": "The lighthouse has 98 steps.", "2025": "The lighthouse has 146 steps."}
-    blocks = [replace(block(f"tower-{year}.md", text), title=f"Tower {year}") for year, text in texts.items()]
+    blocks = [make_block(f"tower-{year}.md", text, title=f"Tower {year}") for year, text in texts.items()]
     found = select(QUESTION, blocks, embed, PointingReader())
     assert ([one.text for one in found.sentences], found.differs) == ([texts["2025"]], False)
 
 
 def test_the_line_above_both_sides_is_no_source_and_no_claim() -> None:
-    blocks = [block("a", FALSE[0]), block("b", TRUE)]
+    blocks = [make_block("a", FALSE[0]), make_block("b", TRUE)]
     sentences = [pieces.candidates[0] for pieces in pieces_of(blocks)]
     prompt = Prompt(QUESTION, "", (), tuple(blocks), (), 16_384)
     parsed = parse_reply(reply(sentences, blocks, differs=True), prompt)

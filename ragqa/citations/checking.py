@@ -210,6 +210,9 @@ class _Evidence:
             covered += weight * max((carrier.shares.get(word, 0.0) for carrier in carriers), default=0.0)
         return covered / total if total > 0 else 1.0
 
+    def _is_claimed(self, chosen: Sequence[_Carrier]) -> bool:
+        return all(carrier.quote.block in self.claimed for carrier in chosen)
+
     def _value(self, needs: _Needs, carriers: Sequence[_Carrier]) -> float:
         parts = [self._coverage(needs.words, carriers)] if needs.words else []
         if needs.facts:
@@ -244,6 +247,8 @@ class _Evidence:
                 verdict = "supported"
             elif (needs.words or not missing) and coverage >= PARTIAL and asked >= PARTIAL:
                 verdict = "partial"
+            elif not missing and coverage >= SUPPORTED and self._is_claimed(chosen):
+                verdict = "partial"  # the words stand where the model says; of what, other words may tell
         quotes = tuple(carrier.quote for carrier in chosen)
         if verdict == "unsupported":
             # Nothing is cited, so nothing is held, but where quotes say the opposite that is the point.

@@ -7,10 +7,10 @@ sentences, then `Source:` and the metadata lines of the blocks they stand in.
 from collections.abc import Sequence
 
 from ingest.chunk import count_tokens
-from ingest.embed import Embedder
 from ragqa.candidates import Candidate
+from ragqa.judging import Judging
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
-from ragqa.selection import Judgement, Reader, judge
+from ragqa.selection import Judgement
 from ragqa.types import REFUSAL, ContextBlock, Generation, Prompt
 
 WINDOW = 16_384
@@ -25,11 +25,9 @@ class ExtractiveEngine:
     window = WINDOW
     estimated = True
 
-    def __init__(self, embedder: Embedder, reader: Reader | None = None) -> None:
-        self._embedder = embedder
-        self._reader = reader
-        self._last: tuple[Prompt, Judgement] | None = None
-        self.model = embedder.name
+    def __init__(self, judging: Judging, model: str) -> None:
+        self._judging = judging
+        self.model = model
 
     def encode(self, message: str) -> tuple[int, ...]:
         """As many ids as the text has tokens by estimate: this engine has no model that would read them."""
@@ -51,10 +49,7 @@ class ExtractiveEngine:
         return self._judged(prompt).candidates
 
     def _judged(self, prompt: Prompt) -> Judgement:
-        """The judgement on a prompt, the last one remembered."""
-        if self._last is None or self._last[0] is not prompt:
-            self._last = prompt, judge(prompt.question, prompt.blocks, self._embedder.embed, self._reader)
-        return self._last[1]
+        return self._judging.judge(prompt.question, prompt.blocks)
 
 
 def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock], *, differs: bool = False) -> str:
