@@ -60,14 +60,18 @@ model: $(VENV)/.dev
 # The recipe of docs/recipe.md, end to end: text, examples, both stages, the folder that answers. Hours on a CPU;
 # stopped, it goes on where it was.
 TUNED ?= .cache/tuned
+TUNING := smollm2-135m --rank 16 --frozen-blocks 12 --processes 2
 tuned: $(VENV)/.dev
 	$(BIN)/python benchmarks/finetune_text.py $(TUNED)/text
-	$(BIN)/python benchmarks/finetune_data.py $(TUNED)
-	$(BIN)/ragqa model finetune smollm2-135m $(TUNED)/run --text $(TUNED)/text --examples $(TUNED)/examples.jsonl \
-		--validation $(TUNED)/validation.jsonl --rank 16 --window 1024 --reach 16384 --long-steps 40 \
-		--answer-steps 640 --frozen-blocks 12 --processes 2
+	$(BIN)/python benchmarks/finetune_data.py $(TUNED)/first
+	$(BIN)/ragqa model finetune $(TUNING) $(TUNED)/first/run --text $(TUNED)/text --window 1024 --reach 16384 \
+		--long-steps 40 --examples $(TUNED)/first/examples.jsonl --answer-steps 640
+	$(BIN)/python benchmarks/finetune_data.py $(TUNED)/second --groups 1500 --seed 1 --blanks 0.25
+	$(BIN)/ragqa model finetune $(TUNING) $(TUNED)/second/run --from $(TUNED)/first/run/adapter --long-steps 0 \
+		--examples $(TUNED)/second/examples.jsonl --validation $(TUNED)/second/validation.jsonl \
+		--answer-steps 560 --answer-rate 1.2e-3
 	test -f $(TUNED)/model/config.json || \
-		$(BIN)/ragqa model assemble smollm2-135m $(TUNED)/run/adapter $(TUNED)/model
+		$(BIN)/ragqa model assemble smollm2-135m $(TUNED)/second/run/adapter $(TUNED)/model
 
 # The environment of the engine auto-gptq, apart from the project's own.
 auto-gptq: .venv-auto-gptq/.ready
