@@ -1,13 +1,17 @@
 """`model quantize`, `distil`, `check`, `perplexity` and `fit`; `tuning` holds the rest of `model`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ragqa.cli import tuning
-from ragqa.cli.options import JsonOption
+from ragqa.cli.options import JsonOption, one_by_one
 from ragqa.cli.output import progress, put, put_json, say
+
+if TYPE_CHECKING:
+    from ragqa.gptq.quantize import QuantizeOptions
 
 model = typer.Typer(help="Make, prove and measure GPTQ models.", no_args_is_help=True)
 FactorOption = Annotated[
@@ -29,36 +33,30 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(model, name="model")
 
 
-@model.command("quantize")
-def quantize(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help=f"A folder of safetensors, a .gguf file, or {SMALL} (fetched once, 93 MB).",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
-    bits: Annotated[int, typer.Option("--bits", metavar="4|8", help="Bits a weight.")] = 4,
+@dataclass(frozen=True, slots=True)
+class Quantizing:
+    """The options of `model quantize`, as given."""
+
+    bits: Annotated[int, typer.Option("--bits", metavar="4|8", help="Bits a weight.")] = 4
     group_size: Annotated[
         int,
         typer.Option("--group-size", metavar="N", help="Weights that share a scale; -1 is a whole column."),
-    ] = 128,
+    ] = 128
     desc_act: Annotated[
         bool, typer.Option("--desc-act/--no-desc-act", help="Quantize in the order of activation.")
-    ] = True,
-    symmetric: Annotated[bool, typer.Option("--symmetric", help="Without zero points.")] = False,
+    ] = True
+    symmetric: Annotated[bool, typer.Option("--symmetric", help="Without zero points.")] = False
     damp: Annotated[
         float, typer.Option("--damp", min=0.0, help="Share of the mean diagonal that is added.")
-    ] = 0.05,
+    ] = 0.05
     calibration: Annotated[
         Path | None,
         typer.Option(
             "--calibration", metavar="FILE", help="Text. [default: a text of ours]", show_default=False
         ),
-    ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 128,
-    sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 512,
+    ] = None
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 128
+    sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 512
     sink_share: Annotated[
         float,
         typer.Option(
@@ -68,42 +66,62 @@ def quantize(
             metavar="F",
             help="Weight of the windows' first tokens, which all others attend to.",
         ),
-    ] = 0.3,
+    ] = 0.3
     correct: Annotated[
         bool,
         typer.Option("--correct/--no-correct", help="Have a matrix make up for what those before it lost."),
-    ] = True,
+    ] = True
     round_to_nearest: Annotated[
         bool, typer.Option("--round-to-nearest", help="No calibration: the baseline, a minute's work.")
-    ] = False,
-    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to compute.")] = "cpu",
+    ] = False
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to compute.")] = "cpu"
+
+    def options(self) -> "QuantizeOptions":
+        """As the quantizer takes them."""
+        from ragqa.gptq.quantize import QuantizeOptions
+
+        return QuantizeOptions(
+            bits=self.bits,
+            group_size=self.group_size,
+            desc_act=self.desc_act,
+            symmetric=self.symmetric,
+            damp=self.damp,
+            calibration=self.calibration,
+            samples=self.samples,
+            sample_tokens=self.sample_tokens,
+            sink_share=self.sink_share,
+            correct=self.correct,
+            method="rtn" if self.round_to_nearest else "gptq",
+            device=self.device,
+        )
+
+
+@model.command("quantize")
+@one_by_one
+def quantize(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help=f"A folder of safetensors, a .gguf file, or {SMALL} (fetched once, 93 MB).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    *,
+    asked: Quantizing,
 ) -> None:
     """Quantize a model with GPTQ, to an AutoGPTQ folder.
 
     One layer in memory at a time; safe to stop: the same command goes on after the last finished layer.
     """
     with progress() as tick:
-        from ragqa.gptq.quantize import QuantizeOptions, QuantizeProgress, quantize
+        from ragqa.gptq.quantize import QuantizeProgress, quantize
         from ragqa.models import weights_of
 
         def told(step: QuantizeProgress) -> None:
             tick("layers", step.done, step.layers)
 
-        options = QuantizeOptions(
-            bits=bits,
-            group_size=group_size,
-            desc_act=desc_act,
-            symmetric=symmetric,
-            damp=damp,
-            calibration=calibration,
-            samples=samples,
-            sample_tokens=sample_tokens,
-            sink_share=sink_share,
-            correct=correct,
-            method="rtn" if round_to_nearest else "gptq",
-            device=device,
-        )
-        report = quantize(weights_of(source), out, options, told)
+        report = quantize(weights_of(source), out, asked.options(), told)
     say(f"Wrote {report.folder} in {report.seconds:.0f} s, peak memory {report.peak_memory / 2**30:.1f} GiB.")
 
 

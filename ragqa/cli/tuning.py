@@ -1,12 +1,17 @@
 """`model finetune` and `model assemble`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragqa.cli.options import one_by_one
 from ragqa.cli.output import progress, say
 from ragqa.gptq.finetune.making import TUNED, UNTUNED
+
+if TYPE_CHECKING:
+    from ragqa.gptq.finetune.options import FinetuneOptions
 
 SMALL = UNTUNED
 BaseArgument = Annotated[
@@ -16,16 +21,15 @@ BaseArgument = Annotated[
 
 def add_commands(model: typer.Typer) -> None:
     """Hang the commands of this file on `ragqa model`."""
-    model.command("finetune")(finetune)
+    model.command("finetune")(one_by_one(finetune))
     model.command("assemble")(assemble)
     model.command("make")(make_small)
 
 
-def finetune(
-    base: BaseArgument,
-    out: Annotated[
-        Path, typer.Argument(help="Where the run lives: checkpoint and adapter.", show_default=False)
-    ],
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The options of `model finetune`, as given."""
+
     texts: Annotated[
         list[Path] | None,
         typer.Option(
@@ -34,67 +38,104 @@ def finetune(
             help="Plain text of the first stage: a file, or a folder of .txt files.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     examples: Annotated[
         Path | None,
         typer.Option("--examples", metavar="FILE", help="Examples of the second stage.", show_default=False),
-    ] = None,
+    ] = None
     start: Annotated[
         Path | None,
         typer.Option(
             "--from", metavar="FOLDER", help="An adapter to begin with, of the same base.", show_default=False
         ),
-    ] = None,
+    ] = None
     validation: Annotated[
         Path | None,
         typer.Option("--validation", metavar="FILE", help="Examples kept apart.", show_default=False),
-    ] = None,
-    rope_factor: Annotated[float, typer.Option("--rope-factor", min=1.0, metavar="F", help="Scaling.")] = 2.0,
+    ] = None
+    rope_factor: Annotated[float, typer.Option("--rope-factor", min=1.0, metavar="F", help="Scaling.")] = 2.0
     long_steps: Annotated[
         int,
         typer.Option("--long-steps", min=0, help="Steps on plain text; the rate falls in the last quarter."),
-    ] = 100,
-    window: Annotated[int, typer.Option("--window", min=16, help="Tokens a row of plain text.")] = 8192,
+    ] = 100
+    window: Annotated[int, typer.Option("--window", min=16, help="Tokens a row of plain text.")] = 8192
     reach: Annotated[
         int,
         typer.Option(
             "--reach", min=0, help="Every second row's positions jump once, by up to this many. 0: none."
         ),
-    ] = 0,
+    ] = 0
     answer_steps: Annotated[
         int,
         typer.Option("--answer-steps", min=0, help="Steps on examples; the rate falls in the second half."),
-    ] = 1000,
+    ] = 1000
     frozen_blocks: Annotated[
         int, typer.Option("--frozen-blocks", min=0, help="Lowest blocks that examples do not change.")
-    ] = 0,
+    ] = 0
     frozen_bits: Annotated[
         int,
         typer.Option(
             "--frozen-bits", metavar="0|4|8", help="Hold the frozen base in so few bits (QLoRA). 0: as it is."
         ),
-    ] = 0,
-    rows: Annotated[int, typer.Option("--rows", min=1, help="Rows a step, in both stages.")] = 2,
+    ] = 0
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Rows a step, in both stages.")] = 2
     rate: Annotated[
-        float, typer.Option("--rate", min=0.0, help="Peak learning rate of the first stage.")
-    ] = 2e-3,
+        float,
+        typer.Option("--rate", min=0.0, help="Peak learning rate of the first stage."),
+    ] = 2e-3
     answer_rate: Annotated[
         float, typer.Option("--answer-rate", min=0.0, help="Peak learning rate of the second stage.")
-    ] = 1.5e-3,
-    rank: Annotated[int, typer.Option("--rank", min=1, help="Of the adapter; its alpha is twice that.")] = 32,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="On the CPU, one thread each.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Of order and initial weights.")] = 0,
+    ] = 1.5e-3
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Of the adapter; its alpha is twice that.")] = 32
+    processes: Annotated[int, typer.Option("--processes", min=1, help="On the CPU, one thread each.")] = 1
+    seed: Annotated[int, typer.Option("--seed", help="Of order and initial weights.")] = 0
+
+    def options(self, base: str, out: Path) -> "FinetuneOptions":
+        """As the run takes them. Raises a usage error for bits that there are not."""
+        from ragqa.gptq.finetune.options import FinetuneOptions, Stage
+        from ragqa.models import weights_of
+
+        if self.frozen_bits not in (0, 4, 8):
+            raise typer.BadParameter("0, 4 or 8", param_hint="--frozen-bits")
+        return FinetuneOptions(
+            base=weights_of(base),
+            out=out,
+            texts=text_files(self.texts or []),
+            window=self.window,
+            reach=self.reach,
+            long=Stage(self.long_steps, self.rows, self.rate, warmup=4, decay=self.long_steps // 4),
+            examples=self.examples,
+            validation=self.validation,
+            answers=Stage(
+                self.answer_steps, self.rows, self.answer_rate, warmup=10, decay=self.answer_steps // 2
+            ),
+            start=self.start,
+            frozen_blocks=self.frozen_blocks,
+            frozen_bits=4 if self.frozen_bits == 4 else 8 if self.frozen_bits == 8 else 0,
+            factor=self.rope_factor,
+            rank=self.rank,
+            alpha=2.0 * self.rank,
+            processes=self.processes,
+            seed=self.seed,
+        )
+
+
+def finetune(
+    base: BaseArgument,
+    out: Annotated[
+        Path, typer.Argument(help="Where the run lives: checkpoint and adapter.", show_default=False)
+    ],
+    *,
+    asked: Tuning,
 ) -> None:
     """Tune an adapter: long text, then closed-context answers.
 
     Safe to stop: the same command goes on from the last checkpoint, a few minutes back at most.
     """
-    if frozen_bits not in (0, 4, 8):
-        raise typer.BadParameter("0, 4 or 8", param_hint="--frozen-bits")
+    options = asked.options(base, out)
     with progress() as tick:
-        from ragqa.gptq.finetune.options import FinetuneOptions, Stage, Step, Validation
+        from ragqa.gptq.finetune.options import Step, Validation
         from ragqa.gptq.finetune.run import finetune
-        from ragqa.models import weights_of
 
         def told(event: Step | Validation) -> None:
             if isinstance(event, Step):
@@ -103,28 +144,7 @@ def finetune(
             else:
                 say(f"validation: loss {event.loss:.3f}, refusal AUROC {event.refusal_auroc:.3f}")
 
-        report = finetune(
-            FinetuneOptions(
-                base=weights_of(base),
-                out=out,
-                texts=text_files(texts or []),
-                window=window,
-                reach=reach,
-                long=Stage(long_steps, rows, rate, warmup=4, decay=long_steps // 4),
-                examples=examples,
-                validation=validation,
-                answers=Stage(answer_steps, rows, answer_rate, warmup=10, decay=answer_steps // 2),
-                start=start,
-                frozen_blocks=frozen_blocks,
-                frozen_bits=4 if frozen_bits == 4 else 8 if frozen_bits == 8 else 0,
-                factor=rope_factor,
-                rank=rank,
-                alpha=2.0 * rank,
-                processes=processes,
-                seed=seed,
-            ),
-            told,
-        )
+        report = finetune(options, told)
     say(f"Wrote {report.adapter}: {report.long_steps} + {report.answer_steps} steps, {report.seconds:.0f} s.")
 
 
