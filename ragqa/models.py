@@ -1,12 +1,13 @@
 """Names of models in, what the `model` commands do with them out. Loads torch when called, not before."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import RagqaError
+from ragqa.gptq.finetune.making import UNTUNED, Tick
 
 if TYPE_CHECKING:
     from ragqa.gptq.check import CheckReport
@@ -14,13 +15,10 @@ if TYPE_CHECKING:
     from ragqa.gptq.perplexity import Curve, PerplexityOptions
     from ragqa.gptq.presets import Preset
 
-SMALL = "smollm2-135m"
-Tick = Callable[[str, int, int | None], None]
-
 
 def weights_of(name: str) -> Path:
     """The weights of that name: a path as it is, or the small model, fetched on the first call."""
-    if name != SMALL or Path(name).exists():
+    if name != UNTUNED or Path(name).exists():
         return Path(name)
     from ragqa.gptq.smollm2 import fetch_gguf
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ragqa.cli.options import IndexOption, JsonOption, LockTimeoutOption
-from ragqa.cli.output import progress, put, put_document, put_json, say
+from ragqa.cli.output import progress, put, put_document, put_json, put_lines, say
 
 PART_FAILED = 3
 sources = typer.Typer(help="What was ingested.", no_args_is_help=True)
@@ -93,7 +93,7 @@ def ingest(
     if as_json:
         put_json(report_json(report))
     else:
-        put("".join(f"{line}\n" for line in report_lines(report)))
+        put_lines(report_lines(report))
     if report.failed:
         raise typer.Exit(PART_FAILED)
 
@@ -153,7 +153,7 @@ def stats(index: IndexOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         put_json(stats_json(facts))
     else:
-        put("".join(f"{line}\n" for line in stats_lines(facts)))
+        put_lines(stats_lines(facts))
 
 
 @index.command("check")
@@ -172,7 +172,7 @@ def check(index: IndexOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         put_json(check_json(problems))
     elif problems:
-        put("".join(f"{problem}\n" for problem in problems))
+        put_lines(problems)
     else:
         put("No problem found.\n")
     if problems:

@@ -1,6 +1,7 @@
 """`model quantize`, `distil`, `check`, `perplexity` and `fit`; `tuning` holds the rest of `model`."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,8 @@ import typer
 
 from ragqa.cli import tuning
 from ragqa.cli.options import JsonOption, one_by_one
-from ragqa.cli.output import progress, put, put_json, say
+from ragqa.cli.output import progress, put, put_json, put_lines, say
+from ragqa.gptq.finetune.making import UNTUNED
 
 if TYPE_CHECKING:
     from ragqa.gptq.quantize import QuantizeOptions
@@ -24,7 +26,10 @@ FactorOption = Annotated[
         show_default=False,
     ),
 ]
-SMALL = "smollm2-135m"
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option("--calibration", metavar="FILE", help="Text. [default: a text of ours]", show_default=False),
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -49,12 +54,7 @@ class Quantizing:
     damp: Annotated[
         float, typer.Option("--damp", min=0.0, help="Share of the mean diagonal that is added.")
     ] = 0.05
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration", metavar="FILE", help="Text. [default: a text of ours]", show_default=False
-        ),
-    ] = None
+    calibration: CalibrationOption = None
     samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 128
     sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 512
     sink_share: Annotated[
@@ -102,7 +102,7 @@ def quantize(
     source: Annotated[
         str,
         typer.Argument(
-            help=f"A folder of safetensors, a .gguf file, or {SMALL} (fetched once, 93 MB).",
+            help=f"A folder of safetensors, a .gguf file, or {UNTUNED} (fetched once, 93 MB).",
             show_default=False,
         ),
     ],
@@ -130,15 +130,10 @@ def distil(
     folder: Annotated[Path, typer.Argument(help="A quantized folder.", show_default=False)],
     source: Annotated[
         str,
-        typer.Argument(help=f"The model it was made from: folder, .gguf or {SMALL}.", show_default=False),
+        typer.Argument(help=f"The model it was made from: folder, .gguf or {UNTUNED}.", show_default=False),
     ],
     out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration", metavar="FILE", help="Text. [default: a text of ours]", show_default=False
-        ),
-    ] = None,
+    calibration: CalibrationOption = None,
     windows: Annotated[int, typer.Option("--windows", min=1, metavar="N", help="Windows to tune on.")] = 40,
     window_tokens: Annotated[int, typer.Option("--window-tokens", min=32, help="Tokens a window.")] = 512,
     rate: Annotated[
@@ -156,9 +151,7 @@ def distil(
         from ragqa.models import weights_of
 
         options = DistilOptions(calibration, windows, window_tokens, rate)
-        report = distilled(
-            folder, weights_of(source), out, options, lambda done, of: tick("windows", done, of)
-        )
+        report = distilled(folder, weights_of(source), out, options, partial(tick, "windows"))
     say(
         f"Wrote {report.folder} in {report.seconds:.0f} s, peak memory {report.peak_memory / 2**30:.1f} GiB; "
         f"KL to the full model on windows kept apart {report.before:.4f}, now {report.after:.4f}."
@@ -259,7 +252,7 @@ def fit(
     if as_json:
         put_json(fit_json(report))
     else:
-        put("".join(f"{line}\n" for line in fit_lines(report)))
+        put_lines(fit_lines(report))
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -25,6 +25,11 @@ def say(message: str) -> None:
 
     if sys.stderr is not None:  # closed by whoever started the program
         sys.stderr.write(printable(message) + "\n")
+
+
+def put_lines(lines: Iterable[str]) -> None:
+    """Lines on stdout."""
+    put("".join(f"{line}\n" for line in lines))
 
 
 def put_json(value: Json) -> None:

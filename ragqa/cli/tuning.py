@@ -13,9 +13,8 @@ from ragqa.gptq.finetune.making import TUNED, UNTUNED
 if TYPE_CHECKING:
     from ragqa.gptq.finetune.options import FinetuneOptions
 
-SMALL = UNTUNED
 BaseArgument = Annotated[
-    str, typer.Argument(help=f"A folder of safetensors, a .gguf file, or {SMALL}.", show_default=False)
+    str, typer.Argument(help=f"A folder of safetensors, a .gguf file, or {UNTUNED}.", show_default=False)
 ]
 
 
