@@ -12,8 +12,8 @@ import numpy as np
 from ingest.chunk import chunk_document
 from ingest.index import open_index
 from ingest.parse import ParsePool
-from ingest.pipeline import IngestOptions, Progress, Report, Tools, ingest_paths
-from ingest.pipeline.values import silent
+from ingest.pipeline import IngestOptions, Report, Tools, ingest_paths
+from ingest.progress import Progress, silent
 from ingest.types import Chunk
 
 DIMENSIONS = 16

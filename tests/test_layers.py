@@ -39,7 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ingest.pipeline",),
     ("ingest.index",),
     ("ingest.discover", "ingest.parse", "ingest.chunk", "ingest.embed", "ingest.catalogue", "ingest.vectors"),
-    ("ingest.sentences", "ingest.types", "ingest.errors", "ingest"),
+    ("ingest.sentences", "ingest.types", "ingest.errors", "ingest.progress", "ingest"),
 )
 
 

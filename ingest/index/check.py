@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +17,15 @@ from ingest.catalogue.schema import TOKENIZER, connect_reader, storage_errors
 from ingest.index.derived import VECTORS_FOLDER
 from ingest.index.finding import require_index
 from ingest.index.mismatch import require_schema
+from ingest.progress import Progress, silent
 from ingest.vectors import Generation, Neighbours, VectorsError, find_generation
 
 UNIT_TOLERANCE = 1e-3
 SAMPLES = 50
 """So many vectors are looked for in the Chroma generation, spread over all ids."""
 
-Tick = Callable[[str, int, int | None], None]
 
-
-def check_index(path: Path, progress: Tick = lambda _stage, _done, _total: None) -> tuple[str, ...]:
+def check_index(path: Path, progress: Progress = silent) -> tuple[str, ...]:
     """Every problem found, none for a sound index. Raises NoIndexError, IndexMismatchError, StorageError."""
     require_index(path)
     with storage_errors(path):
@@ -84,7 +83,7 @@ def _row_problems(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"{what} {meaning}."
 
 
-def _text_problems(connection: sqlite3.Connection, progress: Tick) -> Iterator[str]:
+def _text_problems(connection: sqlite3.Connection, progress: Progress) -> Iterator[str]:
     total = connection.execute("SELECT count(*) FROM documents").fetchone()[0]
     rows = connection.execute("SELECT id, text_sha256, characters, text FROM documents ORDER BY key")
     for done, (document_id, digest, characters, text) in enumerate(rows, 1):
@@ -93,7 +92,7 @@ def _text_problems(connection: sqlite3.Connection, progress: Tick) -> Iterator[s
             yield f"The text of document {document_id} is not the one that was stored."
 
 
-def _embedding_problems(connection: sqlite3.Connection, dimensions: int, progress: Tick) -> Iterator[str]:
+def _embedding_problems(connection: sqlite3.Connection, dimensions: int, progress: Progress) -> Iterator[str]:
     total = connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
     rows = connection.execute("SELECT chunk_id, vector FROM embeddings ORDER BY chunk_id")
     for done, (chunk_id, vector) in enumerate(rows, 1):

@@ -1,8 +1,9 @@
 """Changes to an index that need no files: rebuild what is derived, take a source out."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from ingest.catalogue.locking import writer_lock
@@ -12,21 +13,18 @@ from ingest.index.derived import refresh_vectors
 from ingest.index.finding import require_index
 from ingest.index.mismatch import require_schema
 from ingest.index.names import find_sources
+from ingest.progress import Progress, silent
 
-Tick = Callable[[str, int, int | None], None]
 
-
-def repair_index(
-    path: Path, lock_timeout: float = 10.0, progress: Tick = lambda _stage, _done, _total: None
-) -> None:
+def repair_index(path: Path, lock_timeout: float = 10.0, progress: Progress = silent) -> None:
     """Write the full text and the Chroma generation anew from the stored rows; nothing is parsed or embedded.
 
     Raises NoIndexError, IndexMismatchError, LockedError, StorageError.
     """
     with _writer(path, lock_timeout) as connection:
         with storage_errors(path), transaction(connection):
-            rebuild_fulltext(connection, lambda done, total: progress("full text", done, total))
-        refresh_vectors(connection, path, lambda done, total: progress("vectors", done, total), rebuild=True)
+            rebuild_fulltext(connection, partial(progress, "full text"))
+        refresh_vectors(connection, path, partial(progress, "vectors"), rebuild=True)
 
 
 def remove_source(path: Path, name: str, lock_timeout: float = 10.0) -> tuple[str, ...]:

@@ -41,7 +41,8 @@ from ingest.pipeline.preparing import Prepared, Preparer
 from ingest.pipeline.reporting import write_report
 from ingest.pipeline.roots import Roots
 from ingest.pipeline.timing import Stopwatch
-from ingest.pipeline.values import IngestOptions, Progress, Report, Tools, default_tools, silent
+from ingest.pipeline.values import IngestOptions, Report, Tools, default_tools
+from ingest.progress import Progress, silent
 from ingest.types import Problem
 
 

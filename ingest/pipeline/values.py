@@ -54,14 +54,6 @@ class Report:
     planned: tuple[tuple[str, str], ...] = ()
 
 
-Progress = Callable[[str, int, int | None], None]
-"""Told the stage, how much of it is done, and how much there is where that is known."""
-
-
-def silent(_stage: str, _done: int, _total: int | None) -> None:
-    """Progress for nobody."""
-
-
 class Pool(Protocol):
     """Something that parses files, in any order."""
 

@@ -11,8 +11,8 @@ from zlib import crc32
 
 from ingest.embed import Embedder, load_embedder
 from ingest.index import Index, open_index
-from ingest.pipeline import IngestOptions, Progress, Tools, ingest_paths
-from ingest.pipeline.values import silent
+from ingest.pipeline import IngestOptions, Tools, ingest_paths
+from ingest.progress import Progress, silent
 from ragqa.cache import cache_folder
 from ragqa.errors import QuestionFileError
 from ragqa.evaluation.corpus import write_corpus
