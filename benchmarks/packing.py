@@ -1,6 +1,7 @@
 """How many blocks, how large and in which order: evidence and answers by how the prompt is packed.
 
     python benchmarks/packing.py --work DIR [--part even] [--limit 100] [--engine NAME[:MODEL]] [SET...]
+        [--way NAME ...]
 
 Answerable questions of clapnq, qed and squad2, each asked under every way of packing; one change from the
 shipped settings a row. Prints Markdown: each figure, and its difference to the shipped way over the same
@@ -102,7 +103,7 @@ def measure(name: str, arguments: argparse.Namespace) -> list[dict[str, Values]]
         embedder = LastingMemory(load_embedder(index.settings.embedder))
         answers = build_engine(EngineChoice(engine, *model), embedder)
         ways = {}
-        for way in WAYS:
+        for way in (way for way in WAYS if way == BASE or not arguments.way or way.name in arguments.way):
             retriever = OrderedRetriever(index, embedder, way.settings)
             retriever.order = way.order
             settings = AnswerSettings(context_tokens=arguments.context_tokens)
@@ -118,7 +119,7 @@ def table(name: str, rows: Sequence[dict[str, Values]]) -> str:
     """A row a way; the difference to the shipped one where its interval leaves out 0, in brackets."""
     metrics = ["gold in prompt", *(m for m in METRICS if any(m in row[BASE.name] for row in rows)), "tokens"]
     lines = [f"| {name}, n = {len(rows)} | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
-    for way in WAYS:
+    for way in (way for way in WAYS if way.name in rows[0]):
         cells = []
         for metric in metrics:
             new = [row[way.name][metric] for row in rows if metric in row[BASE.name]]
@@ -145,6 +146,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--engine", default="extractive", metavar="NAME[:MODEL]")
     parser.add_argument("--context-tokens", type=int)
+    parser.add_argument(
+        "--way",
+        action="append",
+        choices=[way.name for way in WAYS],
+        help="beside the shipped one, these alone",
+    )
     arguments = parser.parse_args()
     for name in arguments.sets:
         rows = measure(name, arguments)
