@@ -13,7 +13,8 @@ from ragqa.llm.engine import GenerationOptions  # noqa: E402
 from ragqa.prompt import instruction_for, write  # noqa: E402
 from ragqa.proposals import Opinion, Proposals, ReadSentence, as_answer  # noqa: E402
 from ragqa.reader import Word  # noqa: E402
-from ragqa.types import ContextBlock, Prompt  # noqa: E402
+from ragqa.types import Prompt  # noqa: E402
+from tests.blocks import make_block  # noqa: E402
 
 pytest_plugins = ("tests.small_engine",)
 
@@ -30,13 +31,9 @@ class Anything:
 
 @pytest.fixture(scope="module")
 def prompt(engine):
-    lines = (("source", "a.md"),)
-    block = ContextBlock(
-        key="a", source="a.md", document_id="a", text_sha256="", title="", section=(), page=None,
-        page_end=None, start=0, end=len(TEXT), text=TEXT, metadata=lines, score=1.0,
-    )  # fmt: skip
+    block = make_block("a.md", TEXT, key="a")
     question = "What opens the attic?"
-    message = write([(lines, TEXT)], instruction_for(question))
+    message = write([(block.metadata, TEXT)], instruction_for(question))
     return Prompt(question, message, engine.encode(message), (block,), (), engine.window)
 
 

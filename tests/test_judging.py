@@ -9,15 +9,13 @@ from ingest.embed import load_embedder
 from ragqa.judging import Judging
 from ragqa.reader import Reader
 from ragqa.types import ContextBlock, Prompt
+from tests.blocks import make_block
 
 QUESTION = "Who built the lighthouse?"
 
 
 def block(key: str, text: str) -> ContextBlock:
-    return ContextBlock(
-        key=key, source=f"{key}.md", document_id=key, text_sha256="", title="", section=(), page=None,
-        page_end=None, start=0, end=len(text), text=text, metadata=(("source", f"{key}.md"),), score=0.5,
-    )  # fmt: skip
+    return make_block(f"{key}.md", text, 0.5, key=key, document_id=key)
 
 
 BUILT = block("a", "The lighthouse was built in 1874 by the engineer Mary Holt. It has a red door.")
