@@ -231,6 +231,18 @@ class WordReader:
         return [Reading(max(found), tuple(found)) for found in odds]
 
 
+class PointingReader(WordReader):
+    """A reader that takes the same words of each window for the answer."""
+
+    def __init__(self, wanted: str, *words: str) -> None:
+        super().__init__(wanted)
+        self.words = words
+
+    def read(self, question: str, windows: Sequence[Window]) -> list[Reading]:
+        found = super().read(question, windows)
+        return [replace(one, answers=(self.words,) * len(one.sentences)) for one in found]
+
+
 def test_what_the_reader_finds_comes_first() -> None:
     found = select("How many days of leave do employees get?", BLOCKS, embed, WordReader("24 December"))
     assert found.sentences[0].text.startswith("The office closes")
@@ -266,6 +278,15 @@ def test_a_sentence_without_the_count_that_is_asked_for_is_less_sure() -> None:
     assert with_count.confidence > without.confidence
     seconds = select("How many managers do employees get?", BLOCKS, embed, WordReader("25 days"))
     assert seconds.confidence < without.confidence
+
+
+def test_an_answer_without_the_count_that_is_asked_for_is_less_sure() -> None:
+    count, thing = (
+        select("How many days of leave do employees get?", BLOCKS, embed, PointingReader("25 days", word))
+        for word in ("25", "leave")
+    )
+    assert [one.shown for one in count.sentences] == [one.shown for one in thing.sentences]
+    assert count.confidence > thing.confidence
 
 
 def test_the_reader_gets_few_windows_each_candidate_in_one_of_them() -> None:
