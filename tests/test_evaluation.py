@@ -9,13 +9,13 @@ import pytest
 from ingest.embed import load_embedder
 from ingest.index import open_index
 from ragqa.errors import QuestionFileError
+from ragqa.evaluation.blind import BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.bootstrap import Estimate
 from ragqa.evaluation.given import GivenRetriever
 from ragqa.evaluation.outcome import Asked, Outcome, values_of
 from ragqa.evaluation.page import html_page
 from ragqa.evaluation.question_set import Question, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, compare, is_regression, report_json, report_of, table
-from ragqa.evaluation.run import BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.suite import EvalOptions, build_index, drawn, measure, questions_of
 from ragqa.settings import RetrievalSettings
 from ragqa.wiring import EngineChoice

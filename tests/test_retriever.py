@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ingest.index import Index, open_index
-from ragqa.evaluation.run import BlindRetriever
+from ragqa.evaluation.blind import BlindRetriever
 from ragqa.retriever import Retriever
 from ragqa.settings import TOP_K, RetrievalSettings
 from tests.index_support import HashEmbedder, ingest

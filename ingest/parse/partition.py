@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
-from ingest.parse import words
 from ingest.parse.canonical import Piece
 from ingest.parse.tables import html_table_pieces
+from ingest.parse.tokenizer_stand_in import stand_in
 
 # Read by unstructured at import: no telemetry, no advert on stdout.
 _SWITCHES = {"DO_NOT_TRACK": "1", "UNSTRUCTURED_DISABLE_NOTICE": "1", "SCARF_NO_ANALYTICS": "true"}
@@ -38,7 +38,7 @@ def html_pieces(markup: str) -> list[Piece]:
 
 def _partitioner(suffix: str) -> Callable[..., list[Any]]:
     os.environ.update(_SWITCHES)
-    words.stand_in()
+    stand_in()
     module, name = _PARTITIONERS[suffix]
     # It imports urllib3, which opens a socket to see whether there is IPv6. Parsing opens none.
     had_ipv6, socket.has_ipv6 = socket.has_ipv6, False

@@ -1,4 +1,4 @@
-"""`model finetune` and `model assemble`."""
+"""`model finetune`, `assemble` and `make`."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,7 +3,7 @@
 import random
 
 from ingest.index import Where
-from ragqa.evaluation.run import BlindRetriever
+from ragqa.evaluation.blind import BlindRetriever
 from ragqa.retriever import Retrieval, covers, hit_of
 from ragqa.types import ContextBlock, Hit
 

@@ -15,11 +15,12 @@ from ingest.pipeline import IngestOptions, Tools, ingest_paths
 from ingest.progress import Progress, silent
 from ragqa.cache import cache_folder
 from ragqa.errors import QuestionFileError
+from ragqa.evaluation.blind import BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.corpus import write_corpus
 from ragqa.evaluation.given import GivenRetriever
 from ragqa.evaluation.question_set import Question, QuestionSet, read_questions, read_set
 from ragqa.evaluation.report import EvalReport, report_of
-from ragqa.evaluation.run import Asking, BlindRetriever, OnQuestion, RememberingEmbedder, gold_documents
+from ragqa.evaluation.run import Asking, OnQuestion, gold_documents
 from ragqa.settings import AnswerSettings, RetrievalSettings
 from ragqa.wiring import EngineChoice, answerer_of, build_reranker, index_path, settings_for
 
