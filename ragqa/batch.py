@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -100,12 +100,11 @@ def counted(summary: Summary, line: Json) -> Summary:
     """The summary with one more line."""
     failed = "error" in line
     refused = not failed and bool(line["refused"])
-    return Summary(
-        summary.answered + (not failed and not refused),
-        summary.refused + refused,
-        summary.failed + failed,
-        summary.kept,
-        summary.refused_before,
+    return replace(
+        summary,
+        answered=summary.answered + (not failed and not refused),
+        refused=summary.refused + refused,
+        failed=summary.failed + failed,
     )
 
 
@@ -173,26 +172,11 @@ def write_csv(output: Path, table: Path) -> None:
 
 def table_row(line: Json) -> list[object]:
     """The cells of one answer line."""
+    asked = [line["id"], line["question"]]
     if "error" in line:
-        return [
-            line["id"],
-            line["question"],
-            "",
-            "",
-            "",
-            "",
-            f"{line['error']['code']}: {line['error']['message']}",
-        ]
-    cited = [cited_text(citation) for citation in line["citations"]]
-    return [
-        line["id"],
-        line["question"],
-        line["answer"],
-        line["refused"],
-        line["confidence"],
-        "\n".join(cited),
-        "",
-    ]
+        return [*asked, "", "", "", "", f"{line['error']['code']}: {line['error']['message']}"]
+    cited = "\n".join(cited_text(citation) for citation in line["citations"])
+    return [*asked, line["answer"], line["refused"], line["confidence"], cited, ""]
 
 
 def cited_text(citation: Json) -> str:
