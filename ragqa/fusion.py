@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite, sqrt
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +13,10 @@ from ragqa.types import Hit
 Ranking = Sequence[tuple[int, float]]
 """Chunk ids with their scores by one retriever; higher is better, in any order, an id at most once."""
 
-NO_LIMITS: Mapping[str, int] = MappingProxyType({})
-
 Fused = tuple[int, float, tuple[tuple[str, int], ...]]
 """Chunk id, fused score, and (retriever, rank from 1) for each retriever that found it."""
 
 WORD = re.compile(r"\w+")
-ASKS = re.compile(
-    r"\?|\b(?:what|which|who|whom|whose|when|where|why|how)\b"
-    r"|^\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|should|will|would)\b",
-    re.IGNORECASE,
-)
 TRAILING_BRACKETS = re.compile(r"\s*\([^()]*\)$")
 # Chosen on the even half of the multi-hop questions: all supports among ten went from 0.70 to 0.84 there, and
 # from 0.74 to 0.83 on the odd half; nothing changed on sets whose titles are sentences (docs/decisions.md).
@@ -38,20 +30,15 @@ FEEDBACK_VECTORS = 0.6
 FEEDBACK_SHARE = 0.3
 LONG_QUESTION = 11
 BEST_FEW = 50
-# Chosen on the even half of scifact, whose questions are claims (docs/decisions.md).
-CLAIM_WORDS = 5
-DENSE_OF_CLAIMS = 30
 
 
-def fuse(
-    rankings: Mapping[str, Ranking], weights: Mapping[str, float], among: Mapping[str, int] = NO_LIMITS
-) -> list[Fused]:
+def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[Fused]:
     """Every id of any ranking, best first, by the weighted mean of its standardised scores.
 
     Each retriever's scores are z-normalised over its own list (Montague and Aslam, "Relevance Score
-    Normalization for Metasearch", CIKM 2001), or over the best `among` of it, so that a retriever's scale
-    and offset do not matter. An id that a list lacks gets that list's lowest value. Ties go to the smaller
-    id. Fused scores compare within one query only.
+    Normalization for Metasearch", CIKM 2001), so that a retriever's scale and offset do not matter. An id
+    that a list lacks gets that list's lowest value. Ties go to the smaller id. Fused scores compare within
+    one query only.
 
     Raises `ValueError` for a ranking without a weight, a weight below 0, or a score that is not finite.
     """
@@ -63,7 +50,7 @@ def fuse(
     scores = dict.fromkeys(ids, 0.0)
     ranks: dict[int, list[tuple[str, int]]] = {chunk_id: [] for chunk_id in ids}
     for name in sorted(found):
-        standard, absent = standardise(found[name], among.get(name))
+        standard, absent = standardise(found[name])
         share = _weight(weights, name) / total
         for chunk_id in ids:
             scores[chunk_id] += share * standard.get(chunk_id, absent)
@@ -73,22 +60,18 @@ def fuse(
     return [(chunk_id, scores[chunk_id], tuple(ranks[chunk_id])) for chunk_id in order]
 
 
-def standardise(ranking: Ranking, among: int | None = None) -> tuple[dict[int, float], float]:
+def standardise(ranking: Ranking) -> tuple[dict[int, float], float]:
     """The z-scores of a non-empty ranking by id, and the value that stands for an id it lacks.
 
-    Mean and deviation are those of the best `among` scores, or of all where those are equal. Where all are
-    equal there is no spread to divide by: those found get 1, those absent 0.
+    Where all scores are equal there is no spread to divide by: those found get 1, those absent 0.
     """
-    values = sorted((score for _, score in ranking), reverse=True)
+    values = [score for _, score in ranking]
     if not all(isfinite(value) for value in values):
         raise ValueError("A score to fuse is not a finite number.")
-    lowest, highest = values[-1], values[0]
-    values = values[:among]
+    lowest, highest = min(values), max(values)
     mean = sum(values) / len(values)
     deviation = sqrt(sum((value - mean) ** 2 for value in values) / len(values))
     if deviation <= 1e-12 * max(abs(lowest), abs(highest)):
-        if len(values) < len(ranking):
-            return standardise(ranking)
         return {chunk_id: 1.0 for chunk_id, _ in ranking}, 0.0
     return {chunk_id: (score - mean) / deviation for chunk_id, score in ranking}, (lowest - mean) / deviation
 
@@ -110,11 +93,6 @@ def is_long(question: str) -> bool:
     A short question names what it asks for, and more words lead away from it.
     """
     return len(set(WORD.findall(question.lower()))) >= LONG_QUESTION
-
-
-def is_claim(question: str) -> bool:
-    """Whether a question asks nothing but states something, whole or cut off. A few words do neither."""
-    return len(WORD.findall(question)) >= CLAIM_WORDS and not ASKS.search(question)
 
 
 def nearer(vector: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:

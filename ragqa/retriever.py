@@ -13,19 +13,7 @@ from ingest.chunk import count_tokens
 from ingest.embed import Embedder
 from ingest.index import Index, IndexedChunk, IndexedDocument, Where
 from ragqa.copies import Wording, are_copies
-from ragqa.fusion import (
-    DENSE_OF_CLAIMS,
-    FEEDBACK_SHARE,
-    NO_LIMITS,
-    Fused,
-    Ranking,
-    fuse,
-    is_claim,
-    is_long,
-    link_titles,
-    nearer,
-    reward_coverage,
-)
+from ragqa.fusion import FEEDBACK_SHARE, Fused, Ranking, fuse, is_long, link_titles, nearer, reward_coverage
 from ragqa.prompt import metadata_lines
 from ragqa.reranker import Passage, Reranker
 from ragqa.settings import RetrievalSettings
@@ -97,9 +85,7 @@ class Retriever:
             "lexical": self.by_words(question, width, where),
         }
         weights = {"dense": dense, "lexical": 1 - dense}
-        # A claim says what it looks for in whole sentences: the order of the nearest few counts for more.
-        among = {"dense": DENSE_OF_CLAIMS} if is_claim(question) else NO_LIMITS
-        fused = fuse(rankings, weights, among)
+        fused = fuse(rankings, weights)
         if not fused or not is_long(question):
             return fused
         best = [chunk_id for chunk_id, _, _ in fused]
@@ -110,7 +96,7 @@ class Retriever:
             rankings["feedback"] = self.by_words(" ".join(words), width, where)
             weights["feedback"] = weights["lexical"] * FEEDBACK_SHARE
             weights["lexical"] -= weights["feedback"]
-        return fuse(rankings, weights, among)
+        return fuse(rankings, weights)
 
     def retrieve(self, question: str, where: Where = ()) -> Retrieval:
         """The blocks for a prompt, and the hits left out as near-duplicates or beyond the last block."""

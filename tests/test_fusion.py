@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.fusion import fuse, is_claim, is_long, link_titles, nearer, reward_coverage, standardise
+from ragqa.fusion import fuse, is_long, link_titles, nearer, reward_coverage, standardise
 from ragqa.types import Hit
 
 scores = st.integers(-1000, 1000).map(lambda value: value / 8)
@@ -174,33 +174,6 @@ def test_a_question_of_eleven_different_words_is_long() -> None:
     words = [f"w{number}" for number in range(11)]
     assert is_long(" ".join(words))
     assert not is_long(" ".join([*words[:10], "W0", "w1?"]))
-
-
-@pytest.mark.parametrize(
-    ("question", "claims"),
-    [
-        ("Vitamin D lowers the risk of falls.", True),
-        ("the vascular layer of the eye is the", True),
-        ("Which vitamin lowers the risk of falls", False),
-        ("Does vitamin D lower the risk of falls", False),
-        ("Vitamin D lowers the risk of falls?", False),
-        ("vitamin D falls", False),
-    ],
-)
-def test_a_claim_is_a_sentence_that_asks_nothing(question: str, claims: bool) -> None:
-    assert is_claim(question) is claims
-
-
-def test_scores_may_be_measured_by_the_best_few_alone() -> None:
-    ranking = [(1, 5.0), (2, 3.0), (3, -40.0)]
-    standard, absent = standardise(ranking, 2)
-    assert standard == {1: 1.0, 2: -1.0, 3: -44.0}
-    assert absent == -44.0
-
-
-def test_where_the_best_few_are_equal_all_scores_count() -> None:
-    ranking = [(1, 5.0), (2, 5.0), (3, 1.0)]
-    assert standardise(ranking, 2) == standardise(ranking)
 
 
 def test_a_question_moves_towards_what_was_found_and_keeps_its_length() -> None:
