@@ -2,7 +2,7 @@
 
 with open_langchain_retriever(Path(".ragqa")) as retriever:
     inputs = {"documents": retriever, "question": RunnablePassthrough()}
-        chain = inputs | RunnableLambda(closed_context) | model
+    chain = inputs | RunnableLambda(closed_context) | model
     chain.invoke("How many days of leave do I have?")
 """
 

@@ -208,11 +208,8 @@ def batch(
             summary = stream_batch(questions, ask_one, put, done)
     if output and csv_file:
         write_csv(output, csv_file)
-    say(
-        f"{summary.answered} answered, {summary.refused} refused, {summary.failed} failed"
-        + (f", {summary.kept} from an earlier run" if summary.kept else "")
-        + "."
-    )
+    kept = f", {summary.kept} from an earlier run" if summary.kept else ""
+    say(f"{summary.answered} answered, {summary.refused} refused, {summary.failed} failed{kept}.")
     if summary.failed:
         raise typer.Exit(PART_FAILED)
     if fail_on_refusal and (summary.refused or summary.refused_before):

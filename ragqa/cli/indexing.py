@@ -1,12 +1,16 @@
 """`ingest`, `sources …` and `index …`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragqa.cli.options import IndexOption, JsonOption, LockTimeoutOption
+from ragqa.cli.options import IndexOption, JsonOption, LockTimeoutOption, one_by_one
 from ragqa.cli.output import progress, put, put_document, put_json, put_lines, say
+
+if TYPE_CHECKING:
+    from ingest.pipeline import IngestOptions
 
 PART_FAILED = 3
 sources = typer.Typer(help="What was ingested.", no_args_is_help=True)
@@ -19,26 +23,25 @@ SourceArgument = Annotated[
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands of this file on the program."""
-    app.command()(ingest)
+    app.command()(one_by_one(ingest))
     app.add_typer(sources, name="sources")
     app.add_typer(index, name="index")
 
 
-def ingest(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Folders or files.", show_default=False)
-    ],
-    index: IndexOption = None,
+@dataclass(frozen=True, slots=True)
+class Ingesting:
+    """The options of `ingest`, as given."""
+
     include: Annotated[
         list[str] | None,
         typer.Option(
             "--include", metavar="GLOB", help="Only these files; others leave the index.", show_default=False
         ),
-    ] = None,
+    ] = None
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", metavar="GLOB", help="Not these files.", show_default=False),
-    ] = None,
+    ] = None
     workers: Annotated[
         int | None,
         typer.Option(
@@ -48,7 +51,7 @@ def ingest(
             help="Parsing processes. [default: one a core, 4 at most]",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     embedder: Annotated[
         str | None,
         typer.Option(
@@ -57,39 +60,55 @@ def ingest(
             show_default=False,
             help="minilm, or provider:model of LangChain. [default: the index's own, else minilm]",
         ),
-    ] = None,
+    ] = None
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, change nothing.")
-    ] = False,
+        bool,
+        typer.Option("--dry-run", help="Say what would be done, change nothing."),
+    ] = False
     prune: Annotated[
         bool, typer.Option("--prune", help="Allow removing more than half of a root's documents.")
-    ] = False,
-    lock_timeout: LockTimeoutOption = 10.0,
+    ] = False
+    lock_timeout: LockTimeoutOption = 10.0
+
+    def options(self) -> "IngestOptions":
+        """As the pipeline takes them."""
+        from ingest.pipeline import IngestOptions
+        from ragqa.wiring import default_workers
+
+        return IngestOptions(
+            include=tuple(self.include or ()),
+            exclude=tuple(self.exclude or ()),
+            workers=default_workers() if self.workers is None else self.workers,
+            embedder=self.embedder,
+            dry_run=self.dry_run,
+            prune=self.prune,
+            lock_timeout=self.lock_timeout,
+        )
+
+
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Folders or files.", show_default=False)
+    ],
+    index: IndexOption = None,
+    *,
+    asked: Ingesting,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the index in line with folders and files.
 
     New, changed, renamed and vanished files are told apart; unchanged ones are not opened.
     """
-    from ingest.pipeline import IngestOptions, ingest_paths
+    from ingest.pipeline import ingest_paths
     from ragqa.contract import report_json
     from ragqa.terminal import report_lines
-    from ragqa.wiring import default_workers, new_index_path
+    from ragqa.wiring import new_index_path
 
-    options = IngestOptions(
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        workers=default_workers() if workers is None else workers,
-        embedder=embedder,
-        dry_run=dry_run,
-        prune=prune,
-        lock_timeout=lock_timeout,
-    )
     place = new_index_path(index)
     if index is None and place.absolute().parent != Path.cwd():
         say(f"The index is {place}.")
     with progress() as tick:
-        report = ingest_paths(paths, place, options, tick)
+        report = ingest_paths(paths, place, asked.options(), tick)
     if as_json:
         put_json(report_json(report))
     else:
