@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from ragqa.errors import CheckpointError
-from ragqa.gptq.calibration import calibration_text, calibration_windows, token_weights
+from ragqa.gptq.calibration import calibration_text, calibration_windows
 from ragqa.gptq.checkpoint import open_checkpoint
 from ragqa.gptq.dense import load_dense
 from ragqa.gptq.model import LoadOptions, load_model
@@ -139,30 +139,10 @@ def test_each_stages_hessian_weighs_tokens_by_share_and_by_the_stream_they_are_a
 
 def test_without_a_share_every_token_counts_alike(dense: Path) -> None:
     skeleton = Skeleton(open_source(dense).config, torch.device("cpu"))
-    nine, one = [torch.zeros(1, 9, 64)], [torch.zeros(1, 1, 64)]
-    assert Calibration(nine, skeleton).importance(0).tolist() == [1] * 9
-    weights = Calibration(nine, skeleton, 0.5).importance(0)
+    assert Calibration((), skeleton).importance(9).tolist() == [1] * 9
+    weights = Calibration((), skeleton, 0.5).importance(9)
     assert float(weights[0] / weights.sum()) == pytest.approx(0.5)
-    assert Calibration(one, skeleton, 0.5).importance(0).tolist() == [1]
-
-
-def test_a_windows_own_weights_stand_beside_the_share_of_its_first_token(dense: Path) -> None:
-    skeleton = Skeleton(open_source(dense).config, torch.device("cpu"))
-    given = (torch.ones(4), torch.tensor([0.5, 2.0, 1.0, 3.0]))
-    calibration = Calibration([torch.zeros(1, 4, 64)] * 2, skeleton, 0.75, weights=given)
-    assert calibration.importance(1).tolist() == [18.0, 2.0, 1.0, 3.0]
-    assert given[1].tolist() == [0.5, 2.0, 1.0, 3.0]
-
-
-def test_common_tokens_count_less_than_rare_ones_by_the_power_of_their_number() -> None:
-    windows = (torch.tensor([[5, 5, 5, 7]]), torch.tensor([[5, 9]]))
-    for rarity, ratio in ((0.0, 1.0), (0.5, 2.0), (1.0, 4.0)):
-        first, second = token_weights(windows, rarity)
-        assert float(first[3] / first[0]) == pytest.approx(ratio)
-        assert first[0] == second[0]
-        assert first[3] == second[1]
-        assert float(torch.cat([first, second]).mean()) == pytest.approx(1.0)
-    assert token_weights((), 0.5) == ()
+    assert Calibration((), skeleton, 0.5).importance(1).tolist() == [1]
 
 
 @pytest.mark.parametrize("group_size", [16, 32, 96])
@@ -329,11 +309,9 @@ def test_a_layer_is_calibrated_on_what_the_quantized_ones_before_it_give(
         run_layer(skeleton.layer(0, first_layer), hidden, skeleton)
         second = skeleton.layer(1, layer_tensors(source, 1))
         hessian = Hessian(64, torch.device("cpu"))
-        given = Calibration(
-            hidden, skeleton, options.sink_share, weights=token_weights(windows, options.rarity)
-        )
-        for place, states in enumerate(hidden):
-            hessian.add(second.input_layernorm(states), given.importance(place))
+        for states in hidden:
+            weights = Calibration(hidden, skeleton, options.sink_share).importance(states.shape[1])
+            hessian.add(second.input_layernorm(states), weights)
         return quantize_matrix(second.self_attn.q_proj.weight, hessian.matrix, options.recipe).codes
 
     full = layer_tensors(source, 0)

@@ -1,6 +1,5 @@
 """Which tokens a quantizer watches the model on. Knows no model."""
 
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -44,19 +43,3 @@ def calibration_windows(text: str, tokenizer: Any, samples: int, length: int) ->
         offsets = [(len(ids) - length) * number // max(samples - 1, 1) for number in range(samples)]
     windows = [torch.tensor([start + ids[offset : offset + length]]) for offset in offsets]
     return tuple(window for window in windows if window.shape[1] >= 32)[:samples]
-
-
-def token_weights(windows: Sequence[Tensor], rarity: float) -> tuple[Tensor, ...]:
-    """How much each token of a window counts in a Hessian, shape (tokens,), 1 on average over all windows.
-
-    A token that occurs n times in them counts by n to the power of -rarity: at 0 all alike, at 1 each word of
-    the vocabulary that occurs as much as any other.
-    """
-    ids = [window.reshape(-1) for window in windows]
-    if not ids:
-        return ()
-    everything = torch.cat(ids)
-    often = torch.bincount(everything).double()
-    counts = often[often > 0]
-    mean = counts.pow(1.0 - rarity).sum() / counts.sum()
-    return tuple((often[one].pow(-rarity) / mean).float() for one in ids)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ragqa.errors import CheckpointError
-from ragqa.gptq.calibration import calibration_text, calibration_windows, token_weights
+from ragqa.gptq.calibration import calibration_text, calibration_windows
 from ragqa.gptq.packing import PackedLinear, dequantize, pack
 from ragqa.gptq.quantization import BITS, Quantization
 from ragqa.gptq.record import layer_digest, write_record
@@ -32,9 +32,8 @@ class QuantizeOptions:
     """How a model is quantized; the defaults are what measured best (docs/model.md).
 
     `calibration` is a text file, the project's own text if None; `samples` windows of `sample_tokens` are
-    taken from it. `sink_share` is the weight of their first tokens (`sequential.Calibration`), `rarity` the
-    power by which common tokens count less than rare ones (`calibration.token_weights`). `correct` has each
-    matrix make up for what those before it lost (`correction`). `method` "rtn" rounds to nearest: the
+    taken from it. `sink_share` is the weight of their first tokens (`sequential.Calibration`). `correct` has
+    each matrix make up for what those before it lost (`correction`). `method` "rtn" rounds to nearest: the
     baseline.
     """
 
@@ -48,7 +47,6 @@ class QuantizeOptions:
     samples: int = 128
     sample_tokens: int = 512
     sink_share: float = 0.3
-    rarity: float = 0.5
     correct: bool = True
     method: Literal["gptq", "rtn"] = "gptq"
     device: str = "cpu"
@@ -171,8 +169,7 @@ def _quantize_layers(
     hidden = [torch.nn.functional.embedding(window, embedding) for window in windows]
     del embedding
     full = [states.clone() for states in hidden] if options.correct else []
-    importance = token_weights(windows, options.rarity)
-    calibration = Calibration(hidden, skeleton, options.sink_share, full, importance)
+    calibration = Calibration(hidden, skeleton, options.sink_share, full)
     errors: list[LayerError] = []
     resumed, began = 0, time.monotonic()
     for index in range(skeleton.layers):

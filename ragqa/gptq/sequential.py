@@ -88,22 +88,18 @@ class Calibration:
     `full` holds the same windows as the full-precision model has them before the layer. With it, each matrix
     is changed before it is quantized so that it makes up for what the ones before it lost (`correction`);
     empty, each is kept to its own weights.
-
-    `weights` says how much each token of a window counts, shape (tokens,); empty, all but the first alike.
     """
 
     hidden: Sequence[Tensor]
     skeleton: Skeleton
     sink_share: float = 0.0
     full: Sequence[Tensor] = ()
-    weights: Sequence[Tensor] = ()
 
-    def importance(self, place: int) -> Tensor:
-        """How much each token of the window at `place` counts in the Hessian, shape (tokens,)."""
-        device, tokens = self.skeleton.device, self.hidden[place].shape[1]
-        found = self.weights[place].to(device).clone() if self.weights else torch.ones(tokens, device=device)
-        found[0] = max(1.0, self.sink_share / (1.0 - self.sink_share) * float(found[1:].sum()))
-        return found
+    def importance(self, tokens: int) -> Tensor:
+        """The weight of each token of a window in the Hessian; 1 for all but the first."""
+        weights = torch.ones(tokens, device=self.skeleton.device)
+        weights[0] = max(1.0, self.sink_share / (1.0 - self.sink_share) * (tokens - 1))
+        return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ def _reading(norm: nn.Module, names: tuple[str, ...], calibration: Calibration) 
     device = calibration.skeleton.device
     hessian, missing = Hessian(calibration.skeleton.width(names[0]), device), Shortfall()
     for place, states in enumerate(calibration.hidden):
-        inputs, importance = norm(states.to(device)), calibration.importance(place)
+        inputs, importance = norm(states.to(device)), calibration.importance(states.shape[1])
         hessian.add(inputs, importance)
         if calibration.full:
             missing.add(norm(calibration.full[place].to(device)) - inputs, inputs, importance)
@@ -195,7 +191,7 @@ def _quantize_adding(
         inputs = _before(matrix, partial(run, states))
         total = states.to(device) + matrix(inputs)
         size = total.square().mean(-1).clamp(min=torch.finfo(total.dtype).tiny)
-        importance = calibration.importance(place) / size
+        importance = calibration.importance(states.shape[1]) / size
         hessian.add(inputs, importance)
         if full:
             missing.add(full[place].to(device) - total, inputs, importance)
