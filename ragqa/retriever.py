@@ -23,8 +23,6 @@ from ragqa.types import ContextBlock, Dropped, Hit
 FEEDBACK_VECTOR_CHUNKS = 3
 FEEDBACK_WORD_CHUNKS = 5
 FEEDBACK_WORDS = 10
-# A reranker reads a question with each chunk, which costs tens of milliseconds; the prompt gets 24.
-RERANKED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Retriever:
     def search(self, question: str, limit: int, where: Where = ()) -> tuple[Hit, ...]:
         """The best chunks, best first: scores fused, then raised for words covered and titles named.
 
-        A reranker puts the first RERANKED of them in its own order.
+        A reranker puts the first few in its own order, where it is asked (`Reranker.within`).
         """
         if not question.strip():
             return ()
@@ -200,14 +198,14 @@ def hit_of(chunk: IndexedChunk, score: float, ranks: tuple[tuple[str, int], ...]
 
 
 def reranked(question: str, hits: Sequence[Hit], reranker: Reranker) -> list[Hit]:
-    """The hits, the first RERANKED of them ordered by the reranker's scores, or by the mean of both kinds in
-    deviations, weighed by its share.
+    """The hits, the first of them ordered by the reranker's scores, or by the mean of both kinds in
+    deviations, weighed by its share; as they are where the first is further ahead than it reads for.
 
     Scores stay with the places: what selects sentences was fitted to the scale of fused ones.
     """
-    read, rest = hits[:RERANKED], hits[RERANKED:]
-    if not read:
-        return []
+    if len(hits) < 2 or hits[0].score - hits[1].score >= reranker.within:
+        return list(hits)
+    read, rest = hits[: reranker.depth], hits[reranker.depth :]
     passages = [Passage(" > ".join((hit.title, *hit.section)), hit.text) for hit in read]
     found = standardised(np.asarray([hit.score for hit in read], np.float32))
     told = standardised(reranker.scores(question, passages))

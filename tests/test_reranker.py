@@ -1,6 +1,7 @@
 """A reranker by name: what is found comes in its order; models that could run code are refused."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pytest
 
 from ragqa.errors import RerankerError
 from ragqa.reranker import MAX_TOKENS, READER, CrossEncoder, Passage, load_reranker
-from ragqa.retriever import RERANKED, reranked
+from ragqa.retriever import reranked
 from ragqa.types import Hit
 
 LETTERS = "[PAD] [UNK] [CLS] [SEP] [MASK] who built the light ##house it was by mary holt bread is sold sep"
@@ -168,9 +169,10 @@ class Backwards:
     """Ranks what it is given from the last to the first; it records what it read."""
 
     name = "backwards"
+    depth = 4
 
-    def __init__(self, share: float = 1.0) -> None:
-        self.share = share
+    def __init__(self, share: float = 1.0, within: float = math.inf) -> None:
+        self.share, self.within = share, within
         self.read: list[Passage] = []
 
     def scores(self, question: str, passages: Sequence[Passage]) -> np.ndarray:
@@ -181,12 +183,12 @@ class Backwards:
 
 def test_the_first_hits_are_reordered_and_scores_stay_with_the_places() -> None:
     first = Hit(0, "a", "a", "Title", ("Part",), None, None, 0, 4, "text", 1.0, ())
-    hits = [replace(first, chunk_id=number, score=100.0 - number) for number in range(RERANKED + 5)]
+    hits = [replace(first, chunk_id=number, score=100.0 - number) for number in range(6)]
     reranker = Backwards()
     found = reranked("Who?", hits, reranker)
-    assert [hit.chunk_id for hit in found] == [*range(RERANKED - 1, -1, -1), *range(RERANKED, RERANKED + 5)]
+    assert [hit.chunk_id for hit in found] == [3, 2, 1, 0, 4, 5]
     assert [hit.score for hit in found] == [hit.score for hit in hits]
-    assert reranker.read == [Passage("Title > Part", "text")] * RERANKED
+    assert reranker.read == [Passage("Title > Part", "text")] * 4
     assert reranked("Who?", [], reranker) == []
 
 
@@ -195,3 +197,13 @@ def test_a_reranker_with_a_share_moves_only_what_it_is_surer_of() -> None:
     hits = [replace(first, chunk_id=number, score=score) for number, score in enumerate((9.0, 2.0, 1.9))]
     assert [hit.chunk_id for hit in reranked("Who?", hits, Backwards(0.2))] == [0, 2, 1]
     assert [hit.chunk_id for hit in reranked("Who?", hits, Backwards())] == [2, 1, 0]
+
+
+def test_a_reranker_reads_nothing_where_the_first_is_further_ahead_than_it_reads_for() -> None:
+    first = Hit(0, "a", "a", "Title", (), None, None, 0, 4, "text", 1.0, ())
+    hits = [replace(first, chunk_id=number, score=score) for number, score in enumerate((9.0, 8.5, 1.9))]
+    near, far = Backwards(within=0.6), Backwards(within=0.4)
+    assert [hit.chunk_id for hit in reranked("Who?", hits, near)] == [2, 1, 0]
+    assert [hit.chunk_id for hit in reranked("Who?", hits, far)] == [0, 1, 2]
+    assert near.read
+    assert not far.read
