@@ -13,6 +13,7 @@ from ragqa.gptq.decoder import Decoder
 from ragqa.gptq.dense import load_dense
 from ragqa.gptq.model import LoadOptions, load_model, scaled_config
 from ragqa.gptq.quantization import Quantization
+from ragqa.gptq.quantize import QuantizeOptions, quantize
 from ragqa.gptq.smollm2 import cached_gguf
 from ragqa.gptq.source import portable_config
 from ragqa.gptq.standin import llama_config, make_random_llama, make_stand_in
@@ -182,3 +183,28 @@ def test_what_auto_gptq_quantized_itself_loads_here_and_gives_its_logits(
         near = load_model(checkpoint, LoadOptions(dtype="float32")).module(ids).logits
         wanted = full(ids).logits
     assert float((near - wanted).norm() / wanted.norm()) < 0.6  # unrelated weights give 1.4
+    assert_same_layout(out, dense, desc_act=desc_act, sym=sym)
+
+
+def assert_same_layout(theirs: Path, dense: Path, *, desc_act: bool, sym: bool) -> None:
+    """The same model quantized here has their names, shapes and kinds, and groups as large as theirs.
+
+    auto-gptq adds a bias of zeros to each matrix of a model that has none.
+    """
+    ours = theirs.with_name("ours")
+    options = QuantizeOptions(group_size=64, desc_act=desc_act, symmetric=sym, samples=4, sample_tokens=128)
+    quantize(dense, ours, options)
+    pair = open_checkpoint(theirs), open_checkpoint(ours)
+    shapes = [{name: info.shape for name, info in one.tensors.items()} for one in pair]
+    added = shapes[0].keys() - shapes[1].keys()
+    assert added == {f"{name}.bias" for name in pair[0].quantized_layers}
+    assert not any(pair[0].tensor(name).any() for name in added)
+    assert {name: shape for name, shape in shapes[0].items() if name not in added} == shapes[1]
+    assert pair[0].quantized_layers == pair[1].quantized_layers
+    for one in pair:
+        for name in one.quantized_layers:
+            index = one.tensor(f"{name}.g_idx")
+            assert one.tensor(f"{name}.qweight").dtype == one.tensor(f"{name}.qzeros").dtype == index.dtype
+            assert torch.bincount(index).tolist() == [64] * (len(index) // 64)
+            assert desc_act or index.tolist() == sorted(index.tolist())
+        assert any(one.tensor(f"{name}.g_idx").diff().min() < 0 for name in one.quantized_layers) == desc_act

@@ -45,7 +45,7 @@ class DistilOptions:
     calibration: Path | None = None
     windows: int = 40
     window_tokens: int = 512
-    rate: float = 5e-4
+    rate: float = 2e-3
     seed: int = 0
     memory: int | None = None
 
