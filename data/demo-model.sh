@@ -10,5 +10,5 @@ export RAGQA_INDEX="$out/index"
 run model make
 run ask "How many days of annual leave do full-time staff have?" --engine gptq
 run ask "How long must the guardian take to acknowledge a report?" --engine gptq
-run ask "What do apprentices earn?" --engine gptq
+run ask "Is the office open on Sundays?" --engine gptq
 run batch "$here/demo-questions.txt" --engine gptq --output "$out/answers-gptq.jsonl"
