@@ -25,8 +25,9 @@ def write_pandoc(source: Source, target: Path) -> None:
     """docx, odt and epub; pandoc takes every time stamp from SOURCE_DATE_EPOCH."""
     os.environ["SOURCE_DATE_EPOCH"] = str(int(moment(source).timestamp()))
     extra = [f"--metadata=identifier:{source.properties['url']}", "--metadata=lang:en-GB", "--standalone"]
-    pypandoc.convert_file(str(source.path), target.suffix[1:], format="markdown", outputfile=str(target),
-                          extra_args=extra)
+    pypandoc.convert_file(
+        str(source.path), target.suffix[1:], format="markdown", outputfile=str(target), extra_args=extra
+    )
     if target.suffix == ".docx":
         set_word_properties(source, target)
     settle_zip(target)

@@ -44,7 +44,7 @@ def read_source(path: Path) -> Source:
         raise ValueError(f"{path}: no front matter. Start the file with --- and key: value lines.")
     pairs = (line.split(": ", 1) for line in match[1].splitlines())
     properties = {key: value.strip('"') for key, value in pairs}
-    body = text[match.end():]
+    body = text[match.end() :]
     return Source(path, properties, body, tuple(parse_blocks(body)))
 
 
