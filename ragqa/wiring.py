@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ingest.embed import Embedder, load_embedder
@@ -60,10 +60,16 @@ def _gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
     )
 
 
-@cache
+@lru_cache(maxsize=4)
 def judging_with(embed: Embed) -> Judging:
     """The judge that narrowing, refusing and quoting share, so that a question's blocks are read once."""
-    return Judging(embed, cache(Reader.load))
+    return Judging(embed, shared_reader)
+
+
+@cache
+def shared_reader() -> Reader:
+    """The package's reader, loaded once, however many indexes are opened."""
+    return Reader.load()
 
 
 def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
