@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ingest.progress import Progress
 from ragqa.errors import RagqaError
-from ragqa.gptq.finetune.making import UNTUNED, Tick
+from ragqa.gptq.finetune.making import UNTUNED
 
 if TYPE_CHECKING:
     from ragqa.gptq.check import CheckReport
@@ -25,7 +26,7 @@ def weights_of(name: str) -> Path:
     return fetch_gguf()
 
 
-def check_model(name: str, tick: Tick, *, quick: bool) -> "CheckReport":
+def check_model(name: str, tick: Progress, *, quick: bool) -> "CheckReport":
     """Check the folder, hub id or preset of that name, with the scaling the preset supplies."""
     from ragqa.gptq.check import check
     from ragqa.gptq.model import LoadOptions
@@ -44,7 +45,7 @@ def check_model(name: str, tick: Tick, *, quick: bool) -> "CheckReport":
 
 
 def measure_curves(
-    named: Sequence[tuple[str, float | None]], text: Path, options: "PerplexityOptions", tick: Tick
+    named: Sequence[tuple[str, float | None]], text: Path, options: "PerplexityOptions", tick: Progress
 ) -> "list[Curve]":
     """The perplexity curve of each (model, rope factor) on a text file, in fp32 throughout: what is compared
     is the weights.

@@ -10,9 +10,10 @@ from pathlib import Path
 from ingest.embed import Embedder, load_embedder
 from ingest.errors import NoIndexError
 from ingest.index import INDEX_FOLDER, find_index, open_index
+from ingest.progress import Progress, silent
 from ragqa.answering import Answerer
 from ragqa.errors import EngineUnavailableError
-from ragqa.gptq.finetune.making import TUNED, Tick, silent
+from ragqa.gptq.finetune.making import TUNED
 from ragqa.gptq.presets import Preset, preset_of
 from ragqa.judging import Judging
 from ragqa.llm.engine import Engine
@@ -35,7 +36,7 @@ class EngineChoice:
     allow_unproven_length: bool = False
     device_map: str = "cpu"
     # Told how far a model is that is made on its first use.
-    tick: Tick = field(default=silent, repr=False, compare=False)
+    tick: Progress = field(default=silent, repr=False, compare=False)
 
 
 def _extractive(_choice: EngineChoice, embedder: Embedder) -> Engine:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ingest.progress import Progress, silent
 from ragqa.errors import CheckpointError, EngineUnavailableError, PromptTooLongError
-from ragqa.gptq.finetune.making import Tick, make, silent
+from ragqa.gptq.finetune.making import make
 from ragqa.gptq.presets import PRESETS, Preset, preset_of, split_revision
 from ragqa.gptq.proof import read_proven_length
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
@@ -126,7 +127,7 @@ def open_gptq_engine(
     revision: str | None = None,
     allow_unproven_length: bool = False,
     judge: Judge | None = None,
-    tick: Tick = silent,
+    tick: Progress = silent,
 ) -> GptqEngine:
     """Load a preset, a local folder, or a hub id `owner/name`; `PRESET:FOLDER` for a preset's weights in a
     folder.
@@ -163,7 +164,9 @@ def open_gptq_engine(
     )
 
 
-def find_model(model: str, revision: str | None = None, tick: Tick = silent) -> tuple[Preset | None, Path]:
+def find_model(
+    model: str, revision: str | None = None, tick: Progress = silent
+) -> tuple[Preset | None, Path]:
     """The preset behind a name, if any, and the folder its weights lie in; the small ones are made.
 
     `NAME@COMMIT` takes that commit of the hub's repository. Warns where no commit is named at all.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ingest.progress import Progress, silent
 from ragqa.errors import CheckFailedError, CheckpointError
 from ragqa.gptq.check import CheckReport, check
 from ragqa.gptq.finetune.base import write_merged
 from ragqa.gptq.finetune.lora import read_adapter
-from ragqa.gptq.finetune.making import Tick, silent
 from ragqa.gptq.needles import Needle
 from ragqa.gptq.quantize import QuantizeOptions, QuantizeProgress, quantize
 from ragqa.gptq.refusing import RefusalRule, write_rule
@@ -40,7 +40,11 @@ class Assembled:
 
 
 def assemble(
-    base: Path, adapter: Path, out: Path, options: AssembleOptions = AssembleOptions(), tick: Tick = silent
+    base: Path,
+    adapter: Path,
+    out: Path,
+    options: AssembleOptions = AssembleOptions(),
+    tick: Progress = silent,
 ) -> Assembled:
     """Write the GPTQ folder `out` from a full-precision base and an adapter of `ragqa model finetune`.
 
@@ -74,7 +78,7 @@ def rule_of(adapter: Path) -> RefusalRule | None:
     return RefusalRule(**facts) if facts else None
 
 
-def _quantize(merged: Path, part: Path, options: AssembleOptions, tick: Tick) -> None:
+def _quantize(merged: Path, part: Path, options: AssembleOptions, tick: Progress) -> None:
     def told(step: QuantizeProgress) -> None:
         tick("quantizing", step.done, step.layers)
 
@@ -82,7 +86,7 @@ def _quantize(merged: Path, part: Path, options: AssembleOptions, tick: Tick) ->
     quantize(merged, part, settings, told)
 
 
-def _checked(folder: Path, tick: Tick) -> CheckReport:
+def _checked(folder: Path, tick: Progress) -> CheckReport:
     done: list[Needle] = []
 
     def told(needle: Needle) -> None:

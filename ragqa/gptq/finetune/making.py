@@ -2,10 +2,10 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from ingest.progress import Progress, silent
 from ragqa.cache import cache_folder
 from ragqa.errors import EngineUnavailableError
 
@@ -13,11 +13,6 @@ TUNED, UNTUNED = "ragqa-135m", "smollm2-135m"
 ADAPTER = "assets/adapter"
 CALIBRATION_WINDOWS = 32
 """A quarter of what quantizing usually takes: whoever waits for a first answer waits for this."""
-Tick = Callable[[str, int, int | None], None]
-
-
-def silent(_stage: str, _done: int, _total: int | None) -> None:
-    """Progress for nobody."""
 
 
 def adapter_folder() -> Path:
@@ -40,7 +35,7 @@ def is_made(name: str) -> bool:
     return (folder_of(name) / "config.json").is_file()
 
 
-def make(name: str, tick: Tick = silent) -> Path:
+def make(name: str, tick: Progress = silent) -> Path:
     """The folder of TUNED or UNTUNED, made on the first call: 93 MB from the registry, minutes of CPU.
 
     Safe to stop: the next call goes on. Of several processes one makes it and the others wait. Raises
@@ -64,7 +59,7 @@ def make(name: str, tick: Tick = silent) -> Path:
     return folder
 
 
-def _make(name: str, folder: Path, tick: Tick) -> None:
+def _make(name: str, folder: Path, tick: Progress) -> None:
     from ragqa.gptq.finetune.assembling import AssembleOptions, assemble
     from ragqa.gptq.smollm2 import fetch_gguf
     from ragqa.gptq.standin import make_stand_in
