@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ragqa.reader import Reading, Word
+from ragqa.reader import Reading, Word, log_sum
 from ragqa.windows import Passage
 
 MAX_PROPOSALS = 32
 MAX_WORDS = 12
-"""In a span: of squad2's and nq_gold's short answers, even halves, 98 in 100 are not longer."""
+"""In a span: of squad2's and nq_gold's answers, even halves, 99 in 100 are not longer (n = 1,752)."""
 WORD_COST = 0.25
 """Log-odds that each further word of a span must bring to be proposed before the shorter one."""
 ASKS_YES_OR_NO = re.compile(
@@ -69,7 +69,7 @@ class Proposals:
         """The log-odds of a text that stands in a sentence, whatever its case; None where none has it."""
         wanted = text.strip(EDGES).casefold()
         found = [
-            log_mass([word.odds for word in sentence.words if word.start < end and start < word.end])
+            log_sum(np.asarray([one.odds for one in sentence.words if one.start < end and start < one.end]))
             for sentence in self.read
             for start, end in _places(sentence.text.casefold(), wanted)
         ]
@@ -108,11 +108,6 @@ def as_answer(span: str) -> str:
     if not text:
         return text
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?\"'" else ".")
-
-
-def log_mass(odds: Sequence[float]) -> float:
-    """The log of the summed odds; minus infinity of nothing."""
-    return float(np.logaddexp.reduce(odds)) if len(odds) else -np.inf
 
 
 def _spans(sentence: str, words: Sequence[Word]) -> Iterator[tuple[Proposal, float]]:
