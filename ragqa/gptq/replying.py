@@ -11,6 +11,7 @@ from ragqa.gptq.choosing import AnswerConstraint, Choice, Chooser
 from ragqa.gptq.constrained import Constraint
 from ragqa.gptq.decoder import Decoder, KvCache
 from ragqa.gptq.refusing import RefusalConstraint, RefusalRule, log_odds, unlike
+from ragqa.llm.engine import GenerationOptions
 from ragqa.proposals import Opinion, as_answer
 from ragqa.types import REFUSAL
 
@@ -18,8 +19,8 @@ from ragqa.types import REFUSAL
 class RuledReply:
     """One reply. `weigh` is told the first logits; then `constraint` says what may be written.
 
-    `opinion` is of the prompt at hand, `sources` what may follow an answer. With `chooses` off the model
-    writes its answers by itself.
+    `opinion` is of the prompt at hand, `sources` what may follow an answer. An answer that is to be drawn at
+    random is the model's own.
     """
 
     def __init__(
@@ -30,12 +31,10 @@ class RuledReply:
         opinion: Opinion,
         ends: frozenset[int],
         sources: Constraint,
-        *,
-        strict: bool = False,
-        chooses: bool = True,
+        options: GenerationOptions,
     ) -> None:
         self._decoder, self._tokenizer, self._rule, self._opinion = decoder, tokenizer, rule, opinion
-        self._strict, self._weight = strict, rule.chooses if chooses else 0.0
+        self._strict, self._weight = options.strict, rule.chooses if options.temperature <= 0 else 0.0
         self._after = ends | frozenset(self._ids("\n"))
         self._answer = AnswerConstraint(self._after, sources)
         refusal = self._ids(REFUSAL)

@@ -99,24 +99,16 @@ class GptqEngine:
     def _by_rule(
         self, prompt: Prompt, options: GenerationOptions, sources: "Constraint"
     ) -> "RuledReply | None":
-        """The reply of a model that has a rule; one that is to be drawn at random writes by itself."""
+        """The reply of a model that has a rule; None for one that has not."""
         from ragqa.gptq.replying import RuledReply
 
-        rule = self.rule
+        rule, tokenizer = self.rule, self.encoder.tokenizer
         if rule is None:
             return None
-        asked = self.judge is not None and (rule.judge or rule.chooses)
-        opinion = self.judge(prompt) if asked and self.judge else Opinion(0.0)
-        return RuledReply(
-            self.decoder,
-            self.encoder.tokenizer,
-            rule,
-            opinion,
-            self.ends,
-            sources,
-            strict=options.strict,
-            chooses=options.temperature <= 0,
-        )
+        opinion = Opinion(0.0)
+        if self.judge and (rule.judge or rule.chooses):
+            opinion = self.judge(prompt)
+        return RuledReply(self.decoder, tokenizer, rule, opinion, self.ends, sources, options)
 
 
 def open_gptq_engine(
