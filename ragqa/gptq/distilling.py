@@ -31,6 +31,8 @@ from ragqa.gptq.source import Source, open_source
 from ragqa.gptq.student import OnStep, Student, ignore_step
 from ragqa.gptq.writing import shards_of, write_checkpoint
 
+MOST_APART = 16
+"""Windows kept apart to measure on, each time as long as a third of a step each."""
 SIDES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 
 
@@ -77,10 +79,11 @@ def distil(
     checkpoint, full = open_checkpoint(folder), open_source(source)
     _refuse(checkpoint, full, out, options)
     text = calibration_text(options.calibration)
-    asked = options.windows + max(options.windows // 10, 1)
+    asked = options.windows + _apart(options.windows)
     windows = calibration_windows(text, load_tokenizer(folder), asked, options.window_tokens)
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(options.seed)).tolist()
-    apart, tuned_on = order[: max(len(order) // 11, 1)], order[max(len(order) // 11, 1) :]
+    kept_apart = min(_apart(options.windows), max(len(order) // 11, 1))
+    apart, tuned_on = order[:kept_apart], order[kept_apart:]
     wanted = final_states(full, checkpoint.config, windows)
     pairs = list(zip(windows, wanted, strict=True))
     student = Student(checkpoint)
@@ -111,6 +114,11 @@ def final_states(source: Source, config: Mapping[str, Any], windows: Sequence[Te
         skeleton.release(index)
     weight, epsilon = source.tensor("model.norm.weight").float(), float(values["rms_norm_eps"])
     return [functional.rms_norm(states[0], weight.shape, weight, epsilon) for states in hidden]
+
+
+def _apart(windows: int) -> int:
+    """How many windows are kept apart to measure on, beside so many to tune on."""
+    return min(max(windows // 10, 1), MOST_APART)
 
 
 def needed_bytes(checkpoint: Checkpoint, tokens: int) -> int:

@@ -15,8 +15,8 @@ WARMUP = 5
 """Steps in which the rate rises."""
 HEAD_ROWS = 128
 """Tokens whose logits are in memory at a time."""
-CHECK_EVERY = 10
-"""Steps between two measurements on the windows kept apart."""
+CHECKS = 12
+"""Measurements on the windows kept apart, spread over a run, but none before ten more steps."""
 OnStep = Callable[[int, int], None]
 Pair = tuple[Tensor, Tensor]
 """A window, and the full model's final states for it."""
@@ -134,12 +134,13 @@ class Student:
     def tune(self, pairs: Sequence[Pair], apart: Sequence[Pair], rate: float, progress: OnStep) -> Tuned:
         """One step of Adam a window, once through `pairs`; the best state on the way, on `apart`, stays.
 
-        Measured before, after every `CHECK_EVERY` steps and after the last; the state before is one of them.
+        Measured before, `CHECKS` times on the way and after the last; the state before is one of them.
         """
         changes = [part.change for part in self.parts.values()]
-        optimizer = torch.optim.Adam(changes, lr=rate, betas=(0.9, 0.95))
+        optimizer = torch.optim.Adam(changes, lr=rate, betas=(0.9, 0.99))
         before = after = self.loss(apart)
         best, taken = [change.detach().clone() for change in changes], 0
+        pace = max(10, -(-len(pairs) // CHECKS))
         for step, (window, wanted) in enumerate(pairs, 1):
             left = max(1 - (step - 1) / len(pairs), 0.05)
             optimizer.param_groups[0]["lr"] = rate * min(step / WARMUP, 1) * left
@@ -148,7 +149,7 @@ class Student:
             torch.autograd.backward(states, gradient)
             optimizer.step()
             optimizer.zero_grad()
-            if (step % CHECK_EVERY == 0 or step == len(pairs)) and (found := self.loss(apart)) < after:
+            if (step % pace == 0 or step == len(pairs)) and (found := self.loss(apart)) < after:
                 after, taken = found, step
                 best = [change.detach().clone() for change in changes]
             progress(step, len(pairs))
