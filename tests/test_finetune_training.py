@@ -30,7 +30,8 @@ from ragqa.gptq.finetune.frozen import FrozenLinear, freeze_in_bits  # noqa: E40
 from ragqa.gptq.finetune.lora import adapter_tensors, add_adapter, apply_adapter, merge_adapter  # noqa: E402
 from ragqa.gptq.finetune.loss import backward, forward, log_probabilities  # noqa: E402
 from ragqa.gptq.finetune.run import finetune, learning_rate  # noqa: E402
-from ragqa.gptq.finetune.validation import auroc, log_odds_of, rule_from  # noqa: E402
+from ragqa.gptq.finetune.validation import auroc, rule_from  # noqa: E402
+from ragqa.gptq.refusing import log_odds_of  # noqa: E402
 
 CPU = torch.device("cpu")
 GROUP = Group(

@@ -74,8 +74,13 @@ def log_odds(decoder: Decoder, cache: KvCache, logits: Tensor, first: Sequence[i
         if place + 1 < len(first):
             logits = decoder.logits(torch.tensor([token]), cache)
     cache.length = length
-    total = min(total, -1e-9)
-    return total - math.log(-math.expm1(total))
+    return log_odds_of(total)
+
+
+def log_odds_of(log_probability: float) -> float:
+    """ln(p / (1 - p)) from ln p."""
+    capped = min(log_probability, -1e-9)
+    return capped - math.log(-math.expm1(capped))
 
 
 @lru_cache(maxsize=4)

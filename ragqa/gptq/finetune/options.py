@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ragqa.gptq.refusing import RefusalRule
 
 StageName = Literal["long", "answers"]
 
@@ -73,21 +76,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """When to refuse: thresholds on the log-odds of the refusal's first `tokens` tokens.
-
-    `judge` weighs the reader's log-odds against them, `chooses` where the model chooses among the answers
-    that the reader proposes (`ragqa.gptq.refusing`); neither is fitted.
-    """
-
-    tokens: int
-    threshold: float
-    strict: float
-    judge: float = 1.0
-    chooses: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Validation:
     """Figures on examples kept apart, the model fed the target's own tokens.
 
@@ -100,7 +88,7 @@ class Validation:
     loss: float
     refusal_auroc: float
     questions: int
-    refusal: Rule | None = None
+    refusal: "RefusalRule | None" = None
 
 
 @dataclass(frozen=True, slots=True)

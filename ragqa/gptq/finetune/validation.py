@@ -1,6 +1,5 @@
 """Figures of the learning curve, on examples kept apart. Knows no training."""
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import torch
 
 from ragqa.gptq.finetune.loss import forward, log_probabilities
-from ragqa.gptq.finetune.options import Rule, Validation
+from ragqa.gptq.finetune.options import Validation
 from ragqa.gptq.finetune.processes import Team
 from ragqa.gptq.finetune.rows import DECISION_TOKENS, ChatEncoder, Group, probe_row, question_row
+from ragqa.gptq.refusing import RefusalRule, log_odds_of
 
 STRICT_RECALL = 0.8
 
@@ -40,17 +40,12 @@ def validate(
     )
 
 
-def log_odds_of(log_probability: float) -> float:
-    """ln(p / (1 - p)) from ln p."""
-    capped = min(log_probability, -1e-9)
-    return capped - math.log(-math.expm1(capped))
-
-
-def rule_from(odds: Sequence[float], refusable: Sequence[bool]) -> Rule | None:
+def rule_from(odds: Sequence[float], refusable: Sequence[bool]) -> RefusalRule | None:
     """The threshold where refusal recall less over-refusal is largest; None where one kind is missing.
 
     The strict one is the highest that refuses STRICT_RECALL of what cannot be answered, or the same if that
-    does so already. Between two scores a threshold lies in the middle.
+    does so already. Between two scores a threshold lies in the middle. The weights of what the reader says
+    are not fitted: both are 1.
     """
     high = sorted(one for one, refuse in zip(odds, refusable, strict=True) if refuse)
     low = [one for one, refuse in zip(odds, refusable, strict=True) if not refuse]
@@ -65,7 +60,7 @@ def rule_from(odds: Sequence[float], refusable: Sequence[bool]) -> Rule | None:
 
     threshold = max((scores[0] - 1, *between, scores[-1] + 1), key=gain)
     strict = high[int((1 - STRICT_RECALL) * len(high))]
-    return Rule(DECISION_TOKENS, threshold, min(threshold, strict))
+    return RefusalRule(DECISION_TOKENS, threshold, min(threshold, strict), judge=1.0, chooses=1.0)
 
 
 def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float:
