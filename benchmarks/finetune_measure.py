@@ -37,26 +37,13 @@ from ragqa.evaluation.suite import build_index, cache_of, drawn, half_of
 from ragqa.evaluation.wording import exact_match, token_f1
 from ragqa.gptq.finetune.lora import CONFIG
 from ragqa.gptq.finetune.rows import DECISION_TOKENS
-from ragqa.gptq.refusing import RefusalConstraint, RefusalRule
+from ragqa.gptq.refusing import RefusalRule
 from ragqa.narrowing import Narrowing
 from ragqa.settings import AnswerSettings
 from ragqa.wiring import EngineChoice, build_engine, judging_with, settings_for
 
 STRICT_RECALL = 0.8
 MARKERS = ("BEGIN", "ENDIN", "ENDCONTEXT")
-
-
-class Odds:
-    """Remembers the log-odds that a rule was told last, and never lets it refuse."""
-
-    last = math.nan
-
-    def __init__(self) -> None:
-        def decide(constraint: RefusalConstraint, odds: float, **_strictness: bool) -> None:
-            self.last = odds
-            constraint.refuses, constraint.confidence = False, 1.0
-
-        RefusalConstraint.decide = decide
 
 
 def chosen_questions(options: argparse.Namespace, questions: Sequence[Question]) -> tuple[Question, ...]:
@@ -82,8 +69,8 @@ def answer(options: argparse.Namespace) -> None:
     with open_index(index) as opened, options.out.open("a", encoding="utf-8") as out:
         embedder = load_embedder(opened.settings.embedder)
         engine = build_engine(choice, embedder)
-        odds, judge = Odds(), engine.judge
-        engine = replace(engine, rule=RefusalRule(DECISION_TOKENS, 0.0, 0.0, 0.0, options.chooses))
+        never = RefusalRule(DECISION_TOKENS, math.inf, math.inf, 0.0, options.chooses)
+        engine = replace(engine, rule=never)
         settings = settings_for(choice, options.retrieval)
         retriever = GivenRetriever(opened, embedder, settings)
         retriever.places, retriever.count = places, options.given
@@ -98,7 +85,8 @@ def answer(options: argparse.Namespace) -> None:
             retriever.turn_to(question, hidden)
             told = answerer.ask(question.text)
             line = line_of(question, told, places, options) | {
-                "odds": odds.last, "judge": judge(told.prompt).odds if told.prompt else 0.0,
+                "odds": told.generation.refusal_odds if told.generation else 0.0,
+                "judge": engine.judge(told.prompt).odds if told.prompt else 0.0,
             }  # fmt: skip
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
             out.flush()

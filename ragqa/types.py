@@ -82,12 +82,16 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What an engine wrote. `confidence`, in [0, 1], is its estimate that the documents hold the answer."""
+    """What an engine wrote. `confidence`, in [0, 1], is its estimate that the documents hold the answer.
+
+    `refusal_odds` are the model's own log-odds of refusing, if it has a rule that weighs them.
+    """
 
     text: str
     tokens: int
     stopped: Literal["end", "stop", "length", "interrupted"] = "end"
     confidence: float | None = None
+    refusal_odds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def test_confidence_is_half_at_the_threshold(engine, folder, prompt):
     told = with_rule(folder, odds + 1e-3).generate(prompt, GenerationOptions(max_tokens=2))
     assert told.confidence == pytest.approx(0.5, abs=0.01)
     assert told.text != REFUSAL[: len(told.text)]
+    assert with_rule(folder, math.inf).generate(prompt, GenerationOptions(max_tokens=2)).refusal_odds == odds
 
 
 def test_another_judge_is_weighed_against_the_model(folder, prompt):

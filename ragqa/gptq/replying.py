@@ -20,7 +20,7 @@ class RuledReply:
     """One reply. `weigh` is told the first logits; then `constraint` says what may be written.
 
     `opinion` is of the prompt at hand, `sources` what may follow an answer. An answer that is to be drawn at
-    random is the model's own.
+    random is the model's own. `odds` are the model's log-odds of refusing, before anyone else is heard.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class RuledReply:
         refusal = self._ids(REFUSAL)
         others = unlike(tokenizer, refusal[rule.tokens - 1])
         self.constraint = RefusalConstraint(refusal, rule, ends, others, self._answer)
+        self.odds = 0.0
 
     @property
     def confidence(self) -> float:
@@ -48,8 +49,8 @@ class RuledReply:
 
     def weigh(self, logits: Tensor, cache: KvCache) -> None:
         """Decide, by the logits behind the prompt; the cache is left as long as it was."""
-        odds = log_odds(self._decoder, cache, logits, self.constraint.first)
-        self.constraint.decide(odds - self._rule.judge * self._opinion.odds, strict=self._strict)
+        self.odds = log_odds(self._decoder, cache, logits, self.constraint.first)
+        self.constraint.decide(self.odds - self._rule.judge * self._opinion.odds, strict=self._strict)
         if self._weight and not self.constraint.refuses:
             self._answer.answer = self._chosen(Chooser(self._decoder, cache, logits, self._after))
 

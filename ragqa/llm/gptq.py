@@ -93,8 +93,8 @@ class GptqEngine:
         if reply:
             rules = replace(rules, constraint=reply.constraint, on_prompt=reply.weigh)
         written = continue_text(self.decoder, tokenizer, prompt.token_ids, rules, on_text)
-        confidence = reply.confidence if reply else None
-        return Generation(written.text, len(written.ids), written.stopped, confidence)
+        told = (reply.confidence, reply.odds) if reply else ()
+        return Generation(written.text, len(written.ids), written.stopped, *told)
 
     def _by_rule(
         self, prompt: Prompt, options: GenerationOptions, sources: "Constraint"
