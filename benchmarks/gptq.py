@@ -184,7 +184,7 @@ def crossover() -> None:
     draw = torch.Generator().manual_seed(0)
     for inputs, outputs, group in ((576, 3072, 64), (1536, 576, 64), (2048, 4096, 128), (5632, 2048, 128)):
         packed = random_layer(inputs, outputs, Quantization(group_size=group), draw, torch.randperm(inputs))
-        tiled = gptq_linear(packed, None, torch.device("cpu"))
+        tiled = gptq_linear(packed, None, torch.device("cpu")).layer
         assert isinstance(tiled, TiledLinear)
         weight = GptqLinear(packed).dequantized()
         for rows in (1, 4, 8, 16, 24, 32, 48, 64, 512):

@@ -227,5 +227,5 @@ def test_on_a_card_the_layer_agrees_with_the_reference(rows, act_order):
     device = torch.device("cuda")
     packed, _, _ = layer(4, 1024, 512, 128, act_order=act_order)
     inputs = torch.randn(rows, 1024, generator=torch.Generator().manual_seed(5))
-    found = gptq_linear(packed, None, device)(inputs.to(device, BF16))
+    found = gptq_linear(packed, None, device).layer(inputs.to(device, BF16))
     assert relative(found.cpu(), GptqLinear(packed)(inputs)) <= 1e-2

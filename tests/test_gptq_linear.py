@@ -116,7 +116,7 @@ def test_attention_of_one_token_is_that_of_torch(heads, shared, size, begin, end
 @needs_loops
 def test_several_threads_give_what_one_gives():
     packed, inputs, _ = layer(9, 1024, 4 * ALONE // 1024 // 64 * 64 + 64, 128)
-    fast = gptq_linear(packed, None, CPU)
+    fast = gptq_linear(packed, None, CPU).layer
     fast.longest_packed = 1
     torch.set_num_threads(1)
     expected = [fast(inputs[:1]), fast(inputs)]
@@ -134,7 +134,7 @@ def test_several_threads_give_what_one_gives():
 def test_half_types_come_back_as_they_went_in(dtype):
     packed, inputs, _ = layer(1, 256, 128, 64)
     expected = GptqLinear(packed)(inputs)
-    fast = gptq_linear(packed, None, CPU)
+    fast = gptq_linear(packed, None, CPU).layer
     for longest in (0, 64):
         fast.longest_packed = longest
         product = fast(inputs.to(dtype))
@@ -150,7 +150,7 @@ def test_half_types_come_back_as_they_went_in(dtype):
 def test_what_the_kernel_cannot_serve_falls_back_to_the_reference(inputs, outputs, group, bits):
     packed, states, _ = layer(2, inputs, outputs, group, bits)
     assert tile_weights(packed) is None
-    fallback = gptq_linear(packed, None, CPU)
+    fallback = gptq_linear(packed, None, CPU).layer
     assert isinstance(fallback, GptqLinear)
     expected = states @ fallback.dequantized().T
     assert torch.allclose(fallback(states), expected, atol=1e-5)
@@ -175,7 +175,7 @@ def test_the_learned_layout_unpacks_what_was_packed():
 def test_long_inputs_are_dequantized_in_pieces_that_join():
     """A layer wider than one piece: the borders fall on whole tiles and none is left out."""
     packed, inputs, _ = layer(5, 2048, 1088, 128)
-    fast = gptq_linear(packed, None, CPU, "reference")
+    fast = gptq_linear(packed, None, CPU, "reference").layer
     assert relative(fast(inputs), GptqLinear(packed)(inputs)) <= 1e-5
 
 

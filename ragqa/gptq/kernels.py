@@ -9,9 +9,12 @@ from typing import Literal
 
 import torch
 
-Kernel = Literal["tiled", "int4", "reference"]
-"""tiled: loops over the CPU's int4 layout; int4: torch's int4 kernel for CUDA; reference: dequantize and
-multiply."""
+Kernel = Literal["gptqmodel", "tiled", "int4", "reference"]
+"""gptqmodel: whichever of that package's kernels takes the layer; tiled: loops over the CPU's int4 layout;
+int4: torch's int4 kernel for CUDA; reference: dequantize and multiply."""
+
+NARROW = (torch.float16, torch.bfloat16)
+"""Types that gptqmodel's kernels take."""
 
 GROUP_SIZES = (256, 128, 64, 32)
 """Group sizes that torch's int4 kernels take, largest first."""
@@ -41,16 +44,23 @@ class Place:
 
     capability: CUDA's compute capability; None elsewhere, and on AMD's cards, whose layout is another.
     tile_rows: outputs of a tile of the CPU's int4 layout; None where this processor has none.
+    gptqmodel: whether its kernels are to be tried there.
     """
 
     device: str
     dtype: torch.dtype
     capability: tuple[int, int] | None = None
     tile_rows: int | None = None
+    gptqmodel: bool = False
 
 
 def choose_kernel(shape: LayerShape, place: Place) -> Kernel:
-    """The fastest kernel that takes the layer there; the reference takes all."""
+    """The kernel to try first; the reference takes all layers.
+
+    Where gptqmodel's do not serve, the next is that for the same place without them.
+    """
+    if place.gptqmodel and place.dtype in NARROW and shape.group_size is not None:
+        return "gptqmodel"
     if shape.bits != 4 or shape.group_size is None or kernel_group_size(shape.group_size) is None:
         return "reference"
     if place.device == "cpu" and place.tile_rows and shape.outputs % place.tile_rows == 0:

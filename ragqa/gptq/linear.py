@@ -4,10 +4,12 @@ One copy of the weights is resident. Layers that torch's int4 kernel can serve l
 (`ragqa.gptq.tiles`): short inputs are multiplied by the packed codes, long ones by weights dequantized piece
 by piece. Loops compiled for this processor do both where llvmlite is installed, torch's operators elsewhere.
 On CUDA torch's int4 kernel serves in the same way (`ragqa.gptq.cuda`) where `ragqa.gptq.kernels` finds that
-it takes the layer. All other layers keep the checkpoint's layout and are dequantized and multiplied: that is
-the reference, on any device.
+it takes the layer, or before it gptqmodel's where that is installed; each such layer only after it has been
+compared with the reference (`ragqa.gptq.trial`). All other layers keep the checkpoint's layout and are
+dequantized and multiplied: that is the reference, on any device.
 """
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,13 +18,17 @@ from torch.nn import functional
 
 from ragqa.gptq.compiled import Loops, compiled_loops
 from ragqa.gptq.cuda import Int4Linear, cuda_operators
+from ragqa.gptq.gptqmodel_kernels import DEQUANTIZING, PLAIN, gptqmodel_candidates, is_installed
 from ragqa.gptq.grouped import group_columns, shape_of
 from ragqa.gptq.int4 import learn_layout, multiply
-from ragqa.gptq.kernels import Place, choose_kernel
+from ragqa.gptq.kernels import Kernel, Place, choose_kernel
 from ragqa.gptq.packing import PackedLinear, dequantize
 from ragqa.gptq.tiles import TiledWeights, tile_weights
+from ragqa.gptq.trial import Candidate, Refusal, first_right
 
-Kernels = Literal["auto", "reference"]
+Kernels = Literal["auto", "reference", "gptqmodel"]
+"""auto: the fastest, gptqmodel's on CUDA alone; reference: dequantize and multiply; gptqmodel: its kernels on
+the CPU too, to compare them."""
 
 LONGEST_COMPILED_INPUT = 16
 """Rows up to which the compiled product is faster than dequantizing (`benchmarks/gptq.py crossover`)."""
@@ -79,7 +85,7 @@ class TiledLinear(nn.Module):
         self.weights, self.loops = weights, loops
         self.register_buffer("bias", bias)
         longest = LONGEST_PACKED_INPUT if loops is None else LONGEST_COMPILED_INPUT
-        self.longest_packed = longest if kernels == "auto" else 0
+        self.longest_packed = 0 if kernels == "reference" else longest
         self._constants: Tensor | None = None
 
     def resident_tensors(self) -> list[Tensor]:
@@ -150,30 +156,62 @@ def product_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenLinear:
+    """The layer that serves, and why the kernels that should have been faster do not."""
+
+    layer: nn.Module
+    refusals: tuple[Refusal, ...] = ()
+
+
 def gptq_linear(
     packed: PackedLinear,
     bias: Tensor | None,
     device: torch.device,
     kernels: Kernels = "auto",
     dtype: torch.dtype = torch.bfloat16,
-) -> nn.Module:
-    """The fastest of our layers for these weights on this device, whose inputs come in `dtype`."""
-    kernel = choose_kernel(shape_of(packed), place_of(device, dtype))
+) -> ChosenLinear:
+    """The fastest layer for these weights on this device, whose inputs come in `dtype`.
+
+    Kernels that were not run where this was written are compared with the reference first.
+    """
+    shape, place = shape_of(packed), place_of(device, dtype, kernels)
+    own = choose_kernel(shape, replace(place, gptqmodel=False))
+    candidates: list[Candidate] = []
+    if kernels != "reference" and choose_kernel(shape, place) == "gptqmodel":
+        left_out = PLAIN if own == "reference" else DEQUANTIZING
+        candidates += gptqmodel_candidates(packed, device, dtype, left_out)
+    if kernels != "reference" and own == "int4":
+        candidates.append(Candidate("PyTorch's int4 kernel", lambda: int4_linear(packed, device)))
+    layer, refusals = first_right(candidates, packed, device, dtype)
+    if layer is None:
+        layer = own_linear(packed, own, kernels)
+    layer.register_buffer("bias", bias)
+    return ChosenLinear(layer.to(device), tuple(refusals))
+
+
+def own_linear(packed: PackedLinear, kernel: Kernel, kernels: Kernels) -> nn.Module:
+    """A layer that was run where this was written, without its bias: over tiles, or the reference."""
     tiled = tile_weights(packed) if kernel == "tiled" else None
     if tiled is not None:
-        return TiledLinear(tiled, bias, kernels, compiled_loops())
-    if kernel == "int4" and kernels == "auto":
-        operators = cuda_operators(packed.inputs, device)
-        return Int4Linear(group_columns(packed), operators, bias).to(device)
-    return GptqLinear(packed, bias).to(device)
+        return TiledLinear(tiled, None, kernels, compiled_loops())
+    return GptqLinear(packed)
 
 
-def place_of(device: torch.device, dtype: torch.dtype) -> Place:
+def int4_linear(packed: PackedLinear, device: torch.device) -> nn.Module:
+    """PyTorch's int4 kernel on a card that takes the layer, without its bias."""
+    return Int4Linear(group_columns(packed), cuda_operators(packed.inputs, device)).to(device)
+
+
+def place_of(device: torch.device, dtype: torch.dtype, kernels: Kernels = "auto") -> Place:
     """What choosing a kernel needs to know of a device."""
+    foreign = kernels == "gptqmodel" and is_installed()
     if device.type == "cpu":
         layout = learn_layout()
-        return Place("cpu", dtype, tile_rows=None if layout is None else layout.rows)
-    return Place(device.type, dtype, capability_of(device))
+        return Place("cpu", dtype, tile_rows=None if layout is None else layout.rows, gptqmodel=foreign)
+    capability = capability_of(device)
+    foreign = foreign or (kernels == "auto" and capability is not None and is_installed())
+    return Place(device.type, dtype, capability, gptqmodel=foreign)
 
 
 def capability_of(device: torch.device) -> tuple[int, int] | None:

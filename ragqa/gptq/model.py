@@ -15,9 +15,10 @@ from ragqa.errors import CheckpointError
 from ragqa.gptq.checkpoint import Checkpoint
 from ragqa.gptq.embedding import StoredEmbedding, StoredHead
 from ragqa.gptq.kernels import OLDEST_CAPABILITY
-from ragqa.gptq.linear import GptqLinear, Kernels, TiledLinear, capability_of, gptq_linear
+from ragqa.gptq.linear import Kernels, TiledLinear, capability_of, gptq_linear
 from ragqa.gptq.rope import normalise_rope, read_scaling, scale_rope, window_of
 from ragqa.gptq.tiles import fuse
+from ragqa.gptq.trial import Refusal, warn_of
 
 FUSED = (("self_attn", ("q_proj", "k_proj", "v_proj")), ("mlp", ("gate_proj", "up_proj")))
 """Projections that read the same input: one product serves them where their layouts agree."""
@@ -47,7 +48,8 @@ class LoadOptions:
     trained_positions: positions the model was trained on, where its configuration gives the stretched window.
     device_map: `cpu`, `cuda`, `cuda:1`; `auto` to spread layers over the cards and the CPU; or a map of
         module names to devices.
-    kernels: `auto`, or `reference` to dequantize and multiply whatever the length.
+    kernels: `auto`; `reference` to dequantize and multiply whatever the length; or `gptqmodel` for its
+        kernels on the CPU too.
     """
 
     dtype: str = "auto"
@@ -125,10 +127,14 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> 
     devices = _place(module, options.device_map)
     first = devices("model.embed_tokens")
     dtype = default_dtype(first) if options.dtype == "auto" else _dtype(options.dtype)
+    refusals: list[Refusal] = []
     for layer in checkpoint.quantized_layers:
         packed = checkpoint.packed(layer)
         bias = _optional(checkpoint, module, f"{layer}.bias", dtype)
-        _replace(module, layer, gptq_linear(packed, bias, devices(layer), options.kernels, dtype))
+        chosen = gptq_linear(packed, bias, devices(layer), options.kernels, dtype)
+        module.set_submodule(layer, chosen.layer)
+        refusals += chosen.refusals
+    warn_of(refusals)
     fill_plain(checkpoint, module, dtype, devices)
     _fuse_layers(module)
     rotary = module.model.rotary_emb
@@ -247,11 +253,6 @@ def _fuse_layers(module: Any) -> None:
                 object.__setattr__(getattr(layer, block), "fused", fused)
 
 
-def _replace(module: Any, name: str, layer: nn.Module) -> None:
-    owner, _, part = name.rpartition(".")
-    setattr(module.get_submodule(owner), part, layer)
-
-
 def _dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise CheckpointError(f"{name!r} is no type to compute in; there are {', '.join(DTYPES)} and auto.")
@@ -293,6 +294,4 @@ def _all_tensors(module: nn.Module) -> list[Tensor]:
         for linear in (one, getattr(one, "fused", None)):
             if isinstance(linear, TiledLinear):
                 found += linear.resident_tensors()
-            if isinstance(linear, GptqLinear) and linear is not one:
-                found += list(linear.buffers())
     return found
