@@ -153,6 +153,7 @@ def test_exit_1_for_an_unknown_source(ragqa: Run, work: Path) -> None:
         ("ask", "q", "--top-k", "0"),
         ("ask", "q", "--where", "nokey"),
         ("ask", "q", "--engine", "none"),
+        ("eval", "any", "--engine", "none"),
         ("fly",),
         ("ask", " "),
         ("search", " "),

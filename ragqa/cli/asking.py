@@ -27,6 +27,7 @@ from ragqa.cli.options import (
     UnprovenOption,
     WhereOption,
     one_by_one,
+    require_engine,
 )
 from ragqa.cli.output import progress, put, put_json, say, show
 from ragqa.cli.searching import warn_of_nothing, where_pairs
@@ -65,12 +66,9 @@ class Asking:
     def answerer(self) -> Iterator[Any]:
         """An answerer with these options; a model that is made on its first use shows how far it is."""
         from ragqa.settings import AnswerSettings, RetrievalSettings
-        from ragqa.wiring import AUTO, ENGINES, EngineChoice, open_answerer
+        from ragqa.wiring import EngineChoice, open_answerer
 
-        if self.engine not in (AUTO, *ENGINES):
-            raise typer.BadParameter(
-                f"there is no {self.engine!r}, but {', '.join((AUTO, *ENGINES))}", param_hint="--engine"
-            )
+        require_engine(self.engine)
         if self.on_unsupported not in ("mark", "refuse"):
             raise typer.BadParameter("mark or refuse", param_hint="--on-unsupported")
         answering = AnswerSettings(

@@ -15,6 +15,7 @@ from ragqa.cli.options import (
     StrictOption,
     TopKOption,
     one_by_one,
+    require_engine,
 )
 from ragqa.cli.output import progress, put, put_json, say
 
@@ -90,6 +91,8 @@ class Measuring:
 
         if self.part not in ("all", "even", "odd"):
             raise typer.BadParameter("all, even or odd", param_hint="--part")
+        if self.engine:
+            require_engine(self.engine)
         if self.gold_removed and not self.engine:
             raise typer.BadParameter("only an --engine can refuse, name one too", param_hint="--gold-removed")
         if self.given and not self.engine:

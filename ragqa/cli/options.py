@@ -87,6 +87,16 @@ DeviceMapOption = Annotated[
 ]
 
 
+def require_engine(name: str) -> None:
+    """Raises a usage error where no engine is called so."""
+    from ragqa.wiring import AUTO, ENGINES
+
+    if name not in (AUTO, *ENGINES):
+        raise typer.BadParameter(
+            f"there is no {name!r}, but {', '.join((AUTO, *ENGINES))}", param_hint="--engine"
+        )
+
+
 def one_by_one(command: Callable[..., None]) -> Callable[..., None]:
     """The command for Typer, which knows no group of options (github.com/fastapi/typer/issues/153).
 
