@@ -4,7 +4,10 @@ import random
 
 import pytest
 
+from ragqa.citations import parse_reply
 from ragqa.gptq.constrained import SourceConstraint, restrict
+from ragqa.types import Prompt
+from tests.blocks import make_block
 from tests.finetune_support import make_base, make_tokenizer
 
 torch = pytest.importorskip("torch")
@@ -63,7 +66,7 @@ def is_in_order(lines, block):
         ("Yes.\n**source:", "source:"),
     ],
 )
-def test_a_random_model_cites_lines_of_one_block_whole_and_in_order(tokenizer, model, begun, label):
+def test_a_random_model_cites_lines_of_blocks_whole_and_in_order(tokenizer, model, begun, label):
     constraint = SourceConstraint(BLOCKS, tokenizer, frozenset({END}))
     start = tokenizer.encode(begun, add_special_tokens=False)
     for seed in range(10):
@@ -75,7 +78,57 @@ def test_a_random_model_cites_lines_of_one_block_whole_and_in_order(tokenizer, m
             return int(torch.multinomial(torch.softmax(restrict(logits, allowed), 0), 1, generator=chooser))
 
         lines = cited(tokenizer, written(tokenizer, constraint, start, choose), label)
-        assert any(is_in_order(lines, block) for block in BLOCKS), lines
+        groups = parted(lines)
+        assert all(any(is_in_order(group, block) for block in BLOCKS) for group in groups), lines
+        assert len(groups) <= len(BLOCKS)
+
+
+def parted(lines):
+    """Lines by the blocks they cite: the key that the first one begins with begins each."""
+    key = lines[0].partition(":")[0]
+    starts = [number for number, line in enumerate(lines) if line.partition(":")[0] == key]
+    return [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
+
+
+def allows(tokenizer, constraint, before, text):
+    """Whether the text may follow, token for token."""
+    start = len(tokenizer.encode(before, add_special_tokens=False))
+    ids = tokenizer.encode(before + text, add_special_tokens=False)
+    return all(ids[place] in constraint.allowed(ids[:place]) for place in range(start, len(ids)))
+
+
+def test_two_blocks_can_be_cited_one_after_the_other(tokenizer):
+    constraint = SourceConstraint(BLOCKS, tokenizer, frozenset({END}))
+    first, second = "\nsource: docs/a.md\npage: 3", "\nsource: docs/a.md\npage: 30"
+    assert allows(tokenizer, constraint, "Yes.\nSource:", first + second)
+    assert allows(tokenizer, constraint, "Yes.\nSource:", second + first)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "\nsource: docs/a.md\npage: 3",  # the same block twice
+        "\npage: 30",  # begins with another key: nobody could tell the blocks apart
+        "\nurl: https://example.org/1",
+    ],
+)
+def test_what_may_not_follow_a_cited_block(tokenizer, again):
+    constraint = SourceConstraint((BLOCKS[0], BLOCKS[2]), tokenizer, frozenset({END}))
+    before = "Yes.\nSource:\nsource: docs/a.md\ntitle: Keys\npage: 3"
+    assert not allows(tokenizer, constraint, before, again)
+
+
+def test_a_reply_that_cites_two_blocks_is_read_as_both(tokenizer):
+    blocks = tuple(
+        make_block(name, "Text.", metadata=(("source", name), ("page", str(page))))
+        for page, name in enumerate(("a.md", "b.md", "c.md"), 1)
+    )
+    constraint = SourceConstraint([block.metadata for block in blocks], tokenizer, frozenset({END}))
+    sources = "\nsource: c.md\npage: 3\nsource: a.md\npage: 1"
+    assert allows(tokenizer, constraint, "Yes.\nSource:", sources)
+    reply = parse_reply("Yes.\nSource:" + sources, Prompt("?", "", (), blocks, (), 16_384))
+    assert set(reply.claimed) == {"c.md", "a.md"}
+    assert reply.answer == "Yes."
 
 
 def test_every_line_of_every_block_can_be_cited(tokenizer):

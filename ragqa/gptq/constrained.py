@@ -5,8 +5,8 @@ the weights say, a source that is not in the prompt cannot be written.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -35,15 +35,22 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A place in a line of a block: the next id to write is `lines[block][line][offset]`."""
+    """A place in a line of a block: the next id to write is `lines[block][line][offset]`.
+
+    `first` is the line that the block's citation began with, `done` are the blocks cited before it.
+    """
 
     block: int
     line: int
     offset: int
+    first: int
+    done: frozenset[int] = frozenset()
 
 
 class SourceConstraint:
-    """Any text up to a label; then lines of one block, whole, in their order, at least one; then the end.
+    """Any text up to a label; then lines of a block, whole, in their order, at least one; then the end, or
+    another block's lines, of which the first has the key that the block before began with: so a reader of the
+    reply knows them apart.
 
     `blocks` holds the metadata lines of each block of the prompt, `ends` the ids that end a reply. Without
     any line in the prompt, a label can only be followed by the end.
@@ -51,9 +58,9 @@ class SourceConstraint:
 
     def __init__(self, blocks: Sequence[Metadata], tokenizer: Any, ends: frozenset[int]) -> None:
         self._tokenizer, self._ends = tokenizer, ends
-        self._lines = [
-            [self._encode(f"\n{key}: {value}") for key, value in defuse_metadata(block)] for block in blocks
-        ]
+        shown = [defuse_metadata(block) for block in blocks]
+        self._keys = [[key for key, _ in lines] for lines in shown]
+        self._lines = [[self._encode(f"\n{key}: {value}") for key, value in lines] for lines in shown]
         self._newline = self._encode("\n")
         self._seen: tuple[int, ...] = ()
         self._places: frozenset[_Place] | None = None
@@ -82,7 +89,7 @@ class SourceConstraint:
     def _starts(self, newline_written: bool) -> frozenset[_Place]:
         skip = len(self._newline) if newline_written else 0
         return frozenset(
-            _Place(block, line, skip)
+            _Place(block, line, skip, first=line)
             for block, lines in enumerate(self._lines)
             for line, line_ids in enumerate(lines)
             if line_ids[:skip] == self._newline[:skip]
@@ -93,17 +100,28 @@ class SourceConstraint:
         for place in self._with_next_lines(places):
             ids = self._lines[place.block][place.line]
             if place.offset < len(ids) and ids[place.offset] == token:
-                reached.add(_Place(place.block, place.line, place.offset + 1))
+                reached.add(replace(place, offset=place.offset + 1))
         return frozenset(reached)
 
     def _with_next_lines(self, places: frozenset[_Place]) -> set[_Place]:
-        """The places, and the beginnings of later lines where a line is whole."""
+        """The places, and where a line is whole the beginnings of what may follow it."""
         more = set(places)
         for place in places:
             lines = self._lines[place.block]
             if place.offset == len(lines[place.line]):
-                more.update(_Place(place.block, line, 0) for line in range(place.line + 1, len(lines)))
+                later = range(place.line + 1, len(lines))
+                more.update(replace(place, line=line, offset=0) for line in later)
+                more.update(self._next_blocks(place))
         return more
+
+    def _next_blocks(self, place: _Place) -> Iterator[_Place]:
+        """The first lines of blocks that are not cited yet."""
+        done = place.done | {place.block}
+        key = self._keys[place.block][place.first]
+        for block, keys in enumerate(self._keys):
+            if block not in done and key in keys:
+                line = keys.index(key)
+                yield _Place(block, line, 0, first=line, done=done)
 
     def _following(self, places: frozenset[_Place]) -> frozenset[int]:
         found: set[int] = set()
