@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from ragqa.gptq.model import build_empty
 from ragqa.gptq.rope import normalise_rope
 from ragqa.gptq.standin import llama_config
+from tests.byte_tokenizer import byte_tokenizer
 
 TEXT = "The ferry leaves at ten past each hour; bicycles travel free, and dogs pay half. " * 40
 
@@ -41,14 +42,4 @@ def make_dense(folder: Path, seed: int = 0, **changes: Any) -> Path:
 
 def make_tokenizer() -> Any:
     """One token a byte."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, **{one: 3 + place for place, one in enumerate(alphabet)}}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+    return byte_tokenizer("<unk>", "<s>", "</s>", unk_token="<unk>")
