@@ -1,5 +1,6 @@
-"""Small real documents for the parser's tests, made in memory."""
+"""Small real documents for the parser's tests, made in memory, and what is promised of all that is parsed."""
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
@@ -19,10 +20,40 @@ def parsed(path: Path) -> Document:
     return member.outcome
 
 
+def write_and_parse(folder: Path, name: str, data: "bytes | str") -> Document:
+    """The document of a file that is written for it."""
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return parsed(path)
+
+
 def refused(path: Path) -> Problem:
     (member,) = parse_file(path)
     assert isinstance(member.outcome, Problem), member.outcome
     return member.outcome
+
+
+def check_promises(document: Document) -> None:
+    """What DESIGN §1 says of every canonical text."""
+    text = document.text
+    assert text.encode("utf-8")
+    assert not set(text) & {"\r", "\0", "\ufffe", "\uffff", "\x02", "\x1b"}
+    assert document.text_sha256 == hashlib.sha256(text.encode()).hexdigest()
+    position = 0
+    for number, element in enumerate(document.elements):
+        between = text[position : element.start]
+        assert between == "" if number == 0 else between in ("\n", "\n\n")
+        assert element.start < element.end
+        position = element.end
+    assert position == len(text)
+    for line in document.lines:
+        assert 0 <= line.start < line.end <= len(text)
+    for key, value in document.metadata:
+        assert key
+        assert value == " ".join(value.split())
+        assert len(value) <= 500
+    assert len({key for key, _ in document.metadata}) == len(document.metadata)
+    assert document.title
 
 
 def texts(document: Document, kind: str) -> list[str]:

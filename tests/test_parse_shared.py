@@ -14,7 +14,7 @@ import pytest
 
 from ingest.parse import ParsePool
 from ingest.types import Document, Member, Problem
-from tests.test_parse_formats import check_promises
+from tests.parse_documents import check_promises
 
 CHECKOUT = Path(__file__).parent.parent
 FILES = Path(os.environ.get("RAGQA_EVAL_DATA", CHECKOUT.parent / "shared")) / "files"

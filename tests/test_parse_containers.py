@@ -1,0 +1,139 @@
+"""Members of archives and mails: clean names, bounded in number and size, no file written."""
+
+import hashlib
+from email.message import EmailMessage
+from pathlib import Path
+
+from ingest.parse import Limits, parse_file
+from ingest.types import Document, Problem
+from tests.parse_documents import check_promises, kinds, zip_bytes
+
+
+def members(path: Path) -> dict[str, "Document | Problem"]:
+    found = parse_file(path)
+    assert len({member.name for member in found}) == len(found)
+    return {member.name: member.outcome for member in found}
+
+
+def document_of(outcome: "Document | Problem") -> Document:
+    assert isinstance(outcome, Document), outcome
+    return outcome
+
+
+def test_zip_members_have_clean_names_and_no_file_is_written(tmp_path: Path) -> None:
+    names = [
+        "a/b.md",
+        "../../etc/evil.md",
+        "/abs.md",
+        "c:\\win\\x.md",
+        "bell\x07\x1b[1m.md",
+        "..",
+        "in!/side.md",
+        "a/b.md",
+    ]
+    path = tmp_path / "box" / "a.zip"
+    path.parent.mkdir()
+    path.write_bytes(zip_bytes([(name, b"# Title\n\nWords.") for name in names]))
+    found = members(path)
+    assert list(found) == [
+        "a/b.md",
+        "etc/evil.md",
+        "abs.md",
+        "c:/win/x.md",
+        "bell\ufffd\ufffd[1m.md",
+        "unnamed",
+        "in!_/side.md",
+        "a/b.md (2)",
+    ]
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+    assert document_of(found["a/b.md"]).id == hashlib.sha256(b"# Title\n\nWords.").hexdigest()
+
+
+def test_containers_in_containers_are_bounded(tmp_path: Path) -> None:
+    data = b"# Deep\n\nWords."
+    name = "deep.md"
+    for level in range(5):
+        data, name = zip_bytes([(name, data), (f"at{level}.txt", b"here")]), f"z{level}.zip"
+    path = tmp_path / "deep.zip"
+    path.write_bytes(data)
+    found = members(path)
+    assert document_of(found["z3.zip!/z2.zip!/at2.txt"]).text == "here"
+    problem = found["z3.zip!/z2.zip!/z1.zip"]
+    assert isinstance(problem, Problem)
+    assert problem.code == "too_large"
+
+
+def test_members_are_bounded_in_number_and_size(tmp_path: Path) -> None:
+    path = tmp_path / "many.zip"
+    path.write_bytes(zip_bytes([(f"{n}.txt", b"words " * 200) for n in range(50)]))
+    many = parse_file(path, Limits(max_members=10))
+    assert [isinstance(m.outcome, Document) for m in many] == [True] * 10 + [False]
+    large = parse_file(path, Limits(max_unpacked_bytes=5000))
+    assert isinstance(large[-1].outcome, Problem)
+    assert large[-1].outcome.code == "too_large"
+    assert len(large) == 5
+
+
+def mail_bytes(subject: str = "Buoy adrift", attach: bool = True) -> bytes:
+    message = EmailMessage()
+    message["Subject"] = subject
+    message["From"] = "Ada <ada@example.com>"
+    message["To"] = "grace@example.com"
+    message["Date"] = "Thu, 19 Sep 2024 08:15:00 +0200"
+    message["Message-ID"] = "<1@example.com>"
+    message.set_content("The buoy is adrift.\n\nSend the boat.\n")
+    if attach:
+        message.add_attachment(b"# Log\n\nWind 7.", maintype="text", subtype="markdown", filename="../log.md")
+    return message.as_bytes()
+
+
+def test_a_mail_and_its_attachments_are_members(tmp_path: Path) -> None:
+    path = tmp_path / "adrift.eml"
+    path.write_bytes(mail_bytes())
+    found = members(path)
+    assert list(found) == ["", "log.md"]
+    mail = document_of(found[""])
+    check_promises(mail)
+    assert kinds(mail) == [
+        ("heading", "Buoy adrift"),
+        (
+            "paragraph",
+            "From: Ada <ada@example.com>\nTo: grace@example.com\nDate: Thu, 19 Sep 2024 08:15:00 +0200",
+        ),
+        ("paragraph", "The buoy is adrift."),
+        ("paragraph", "Send the boat."),
+    ]
+    assert dict(mail.metadata) == {
+        "title": "Buoy adrift",
+        "author": "Ada <ada@example.com>",
+        "date": "2024-09-19T08:15:00+02:00",
+        "from": "Ada <ada@example.com>",
+        "to": "grace@example.com",
+        "subject": "Buoy adrift",
+        "message-id": "<1@example.com>",
+    }
+    assert document_of(found["log.md"]).title == "Log"
+
+
+def test_an_mbox_gives_a_member_a_mail(tmp_path: Path) -> None:
+    path = tmp_path / "mail.mbox"
+    mails = [mail_bytes("One", attach=False), mail_bytes("Two"), mail_bytes("Three", attach=False)]
+    path.write_bytes(b"".join(b"From ada Thu Sep 19 08:15:00 2024\n" + mail + b"\n\n" for mail in mails))
+    found = members(path)
+    assert list(found) == ["1", "2", "2!/log.md", "3"]
+    assert [document_of(found[name]).title for name in "123"] == ["One", "Two", "Three"]
+
+
+def test_an_html_mail_is_read_as_a_page(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Subject"] = "Rates"
+    message.set_content("plain words")
+    message.add_alternative(
+        "<p>Rich <b>words</b></p><table><tr><th>A<th>B<tr><td>1<td>2</table>", subtype="html"
+    )
+    path = tmp_path / "a.eml"
+    path.write_bytes(message.as_bytes())
+    document = document_of(members(path)[""])
+    assert ("paragraph", "Rich words") in kinds(document)
+    assert ("table_header", "A\tB") in kinds(document)
+    assert "plain" not in document.text

@@ -1,0 +1,121 @@
+"""Word, spreadsheets, slides and separated values: words in order, headings, lists, tables, metadata."""
+
+import io
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.parse_documents import check_promises, kinds, write_and_parse
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    return partial(write_and_parse, tmp_path)
+
+
+def test_docx(read) -> None:
+    import docx
+
+    made = docx.Document()
+    made.core_properties.title = "Offshore safety"
+    made.core_properties.author = "R. Vane"
+    made.core_properties.created = datetime(2024, 3, 4, 9, 0)  # noqa: DTZ001  as office files hold it
+    made.add_heading("Boarding", level=1)
+    made.add_paragraph("Wear the harness.")
+    made.add_heading("Weather", level=2)
+    made.add_paragraph("Check wind", style="List Bullet")
+    made.add_paragraph("Check waves", style="List Bullet")
+    table = made.add_table(rows=3, cols=2)
+    for row, cells in zip(
+        table.rows, [("Wave", "Rule"), ("1.5 m", "go\nslow"), ("2.5 m", "stay")], strict=True
+    ):
+        for cell, words in zip(row.cells, cells, strict=True):
+            cell.text = words
+    buffer = io.BytesIO()
+    made.save(buffer)
+    document = read("safety.docx", buffer.getvalue())
+    check_promises(document)
+    assert kinds(document) == [
+        ("heading", "Boarding"),
+        ("paragraph", "Wear the harness."),
+        ("heading", "Weather"),
+        ("list_item", "Check wind"),
+        ("list_item", "Check waves"),
+        ("table_header", "Wave\tRule"),
+        ("table_row", "1.5 m\tgo slow"),
+        ("table_row", "2.5 m\tstay"),
+    ]
+    assert [e.depth for e in document.elements if e.kind == "heading"] == [1, 2]
+    found = dict(document.metadata)
+    assert (found["title"], found["author"]) == ("Offshore safety", "R. Vane")
+    assert found["date"] == found["created"] == "2024-03-04T09:00:00+00:00"
+    assert "modified" not in found  # the template's own, of 2013
+
+
+def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Prices 2025"
+    sheet.append(["Price list"])
+    sheet.append(["Part", "Price", "Share", "From"])
+    sheet.append(["Anode", 1200.0, 0.125, date(2025, 1, 2)])
+    sheet.append(["Big\nbuoy", 0.1 + 0.2, 1, datetime(2025, 1, 2, 3, 4)])  # noqa: DTZ001  as cells hold it
+    for row in (3, 4):
+        sheet.cell(row, 3).number_format = "0.0%"
+    book.create_sheet("Empty")
+    book.create_sheet("Other").append(["only", "row"])
+    buffer = io.BytesIO()
+    book.save(buffer)
+    document = read("prices.xlsx", buffer.getvalue())
+    check_promises(document)
+    assert kinds(document) == [
+        ("heading", "Prices 2025"),
+        ("paragraph", "Price list"),
+        ("table_header", "Part\tPrice\tShare\tFrom"),
+        ("table_row", "Anode\t1200\t12.5%\t2025-01-02"),
+        ("table_row", "Big buoy\t0.3\t100.0%\t2025-01-02 03:04:00"),
+        ("heading", "Other"),
+        ("table_row", "only\trow"),
+    ]
+
+
+def test_pptx_pages_are_slides(read) -> None:
+    import pptx
+
+    show = pptx.Presentation()
+    for title, words in (("Strategy", "Grow north."), ("Risks", "Ice on the tether.")):
+        slide = show.slides.add_slide(show.slide_layouts[1])
+        slide.shapes.title.text = title
+        slide.placeholders[1].text = words
+    buffer = io.BytesIO()
+    show.save(buffer)
+    document = read("strategy.pptx", buffer.getvalue())
+    check_promises(document)
+    assert document.pages == 2
+    assert "date" not in dict(document.metadata)  # the template's own, of 2013
+    assert [(e.page, document.text[e.start : e.end]) for e in document.elements] == [
+        (1, "Strategy"),
+        (1, "Grow north."),
+        (2, "Risks"),
+        (2, "Ice on the tether."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", 'Part,Price\n"Anode, zinc",4.50\nBuoy,"1\n2"\n'),
+        ("a.csv", 'Part;Price\n"Anode, zinc";4.50\nBuoy;"1\n2"\n'),
+        ("a.tsv", 'Part\tPrice\nAnode, zinc\t4.50\nBuoy\t"1\n2"\n'),
+    ],
+)
+def test_separated_values_are_rows(read, name: str, data: str) -> None:
+    assert kinds(read(name, data)) == [
+        ("table_header", "Part\tPrice"),
+        ("table_row", "Anode, zinc\t4.50"),
+        ("table_row", "Buoy\t1 2"),
+    ]
