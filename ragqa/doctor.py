@@ -72,6 +72,9 @@ def engine_findings() -> Iterator[Finding]:
         yield Finding("engine", "gptq", "ok", "a GPTQ model in process, on the CPU or CUDA")
     else:
         yield Finding("engine", "gptq", "missing", 'pip install "ragqa[gptq]"')
+    if util.find_spec("gptqmodel"):
+        version = metadata.version("gptqmodel")
+        yield Finding("version", "gptqmodel", "note", f"{version}; its kernels are tried on CUDA")
     if auto_gptq_python().is_file():
         yield Finding("engine", "auto-gptq", "ok", str(auto_gptq_python()))
     else:

@@ -105,12 +105,16 @@ def test_its_plain_kernel_computes_what_the_reference_computes(bits, group, act_
 @pytest.mark.parametrize("group", [32, 64, 128])
 @pytest.mark.parametrize(("act_order", "sym"), [(True, True), (True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("dtype", [BF16, FP16])
-def test_the_kernel_that_is_taken_multiplies_packed_codes_rightly(group, act_order, sym, dtype):
-    """As `gptq_linear` takes it, bias and inputs of three dimensions included."""
+def test_what_is_taken_multiplies_rightly(group, act_order, sym, dtype):
+    """As `gptq_linear` takes it, bias and inputs of three dimensions included. Its fused kernel for CPUs sets
+    zero points aside (5.8.0 and 7.7.0): such layers go to the next kernel, or to ours."""
     packed, inputs, bias = layer(4, 512, 256, group, act_order=act_order, sym=sym)
     chosen = gptq_linear(packed, bias, CPU, "gptqmodel", dtype)
-    assert isinstance(chosen.layer, GptqmodelLinear)
-    assert not DEQUANTIZING & backends_of(type(chosen.layer.inner))
+    if isinstance(chosen.layer, GptqmodelLinear):
+        assert not DEQUANTIZING & backends_of(type(chosen.layer.inner))
+    else:
+        assert not sym
+        assert "against dequantized weights" in chosen.refusals[0].reason
     found = chosen.layer(inputs.to(dtype).reshape(1, *inputs.shape))
     assert (found.shape, found.dtype) == ((1, len(inputs), 256), dtype)
     assert relative(found[0], reference(packed, inputs) + bias) <= 1e-2
@@ -119,7 +123,7 @@ def test_the_kernel_that_is_taken_multiplies_packed_codes_rightly(group, act_ord
 @needs_gptqmodel
 def test_the_process_is_left_as_it_was(capfd):
     before = dict(os.environ)
-    packed, _, _ = layer(5, 128, 64, 32)
+    packed, _, _ = layer(5, 128, 64, 32, sym=True)
     assert first_right(gptqmodel_candidates(packed, CPU, BF16), packed, CPU, BF16)[0] is not None
     assert dict(os.environ) == before
     assert capfd.readouterr().out == ""

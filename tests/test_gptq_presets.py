@@ -75,6 +75,19 @@ def test_a_preset_takes_its_commit_or_says_that_it_takes_the_newest(name, hub, c
     assert (f"--model {name}@{COMMIT} pins one" in caplog.text) == (preset.revision is None)
 
 
+def test_a_hub_id_without_a_preset_says_which_commit_it_is(hub, caplog):
+    folder = hub / "models--owner--other"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    (folder / "snapshots" / COMMIT).mkdir(parents=True)
+    assert find_model("owner/other") == (None, folder / "snapshots" / COMMIT)
+    assert f"--model owner/other@{COMMIT} pins one" in caplog.text
+    caplog.clear()
+    assert find_model(f"owner/other@{COMMIT}") == find_model("owner/other", COMMIT)
+    assert find_model(str(folder)) == (None, folder)
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("name", ["qwen2.5-0.5b", UNPINNED, HUB[UNPINNED].repository])
 def test_a_commit_is_pinned_behind_the_name(name, hub, caplog):
     preset, folder = find_model(f"{name}@{COMMIT}")

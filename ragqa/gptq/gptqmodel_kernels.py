@@ -31,6 +31,9 @@ that runs once a layer (7 to 26 s here)."""
 DEQUANTIZING = PLAIN | {"triton", "gptq_triton"}
 """Those that dequantize a layer whole at every call, of no use where packed codes can be multiplied."""
 
+FETCHING = frozenset({"hf_kernel"})
+"""The backend whose kernel is downloaded when it is first used (version 5, on CPUs): never."""
+
 SHARING = "scratch_space_fixed"
 """What classes have that want memory shared by all layers of gptqmodel's own models (exllama v2)."""
 
@@ -100,7 +103,9 @@ def usable_kernels(
         multi_select=True,
     )
     usable = [
-        kernel for kernel in found if not hasattr(kernel, SHARING) and not left_out & backends_of(kernel)
+        kernel
+        for kernel in dict.fromkeys(found)
+        if not hasattr(kernel, SHARING) and not (left_out | FETCHING) & backends_of(kernel)
     ]
     if not usable:
         names = ", ".join(kernel.__name__ for kernel in found)

@@ -168,22 +168,24 @@ def find_model(
     name, colon, path = model.partition(":")
     if colon and name in PRESETS:
         return PRESETS[name], find_folder(path)
-    preset = None if Path(model).expanduser().is_dir() else preset_of(model)
-    if preset is None:
-        return None, find_folder(model, revision)
+    if Path(model).expanduser().is_dir():
+        return None, find_folder(model)
     name, named = split_revision(model)
-    if preset.repository is None:
-        if revision or named:
+    preset = preset_of(name)
+    repository = preset.repository if preset else name
+    commit = revision or named
+    if repository is None:
+        if commit:
             raise CheckpointError(f"{name} is made here and has no commits to choose from.")
         return preset, make(model, tick)
-    commit = revision or named or preset.revision
-    folder = find_folder(preset.repository, commit)
+    commit = commit or (preset.revision if preset else None)
+    folder = find_folder(repository, commit)
     if commit is None:
         found = folder.name if folder.parent.name == "snapshots" else "COMMIT"
         logger.warning(
             "%s: no commit of %s is pinned, its newest is taken. --model %s@%s pins one.",
             name,
-            preset.repository,
+            repository,
             name,
             found,
         )
