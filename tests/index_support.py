@@ -1,6 +1,7 @@
-"""Stand-ins for the slow parts of an ingest, and an index as one comparable value."""
+"""Stand-ins for the slow parts of an ingest, files long settled, and an index as one comparable value."""
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,6 +18,14 @@ from ingest.progress import Progress, silent
 from ingest.types import Chunk
 
 DIMENSIONS = 16
+LONG_AGO = 1_600_000_000
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    return path
 
 
 class HashEmbedder:
@@ -53,6 +62,15 @@ def ingest(
     *paths: Path, index: Path, tools: Tools | None = None, progress: Progress = silent, **options: Any
 ) -> Report:
     return ingest_paths(paths, index, IngestOptions(workers=0, **options), progress, tools or light_tools())
+
+
+def counts(report: Any) -> tuple[int, int, int, int, int]:
+    return report.added, report.changed, report.unchanged, report.removed, report.renamed
+
+
+def sources(index: Path) -> list[str]:
+    with open_index(index) as opened:
+        return [row.source for row in opened.sources()]
 
 
 QUERIES = ("alpha", "beta gamma", "number 7", "delta OR", "only")
