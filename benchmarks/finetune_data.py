@@ -1,6 +1,6 @@
 """Make the closed-context training examples from the question sets.
 
-    python benchmarks/finetune_data.py OUT [--groups 1600] [--seed 0] [--data ../shared]
+    python benchmarks/finetune_data.py OUT [--groups 1600] [--seed 0] [--blanks 0.25] [--wide 0.3 0.1]
 
 Writes OUT/examples.jsonl and OUT/validation.jsonl (documents kept apart by title): one group a line, its
 blocks and the questions asked of them. Deterministic by seed. Lies under benchmarks/ because, like everything
@@ -18,6 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from finetune_blocks import count_of_blocks, with_lines
+from finetune_joined import widened
 from finetune_sets import SETS, Asked, Near, Passage, Pool, covered, finish, read
 from finetune_variation import (
     SENTENCE,
@@ -26,7 +28,6 @@ from finetune_variation import (
     change_fact,
     change_question,
     cited_lines,
-    lines_for,
     names_in,
     plant_instruction,
 )
@@ -36,18 +37,22 @@ from ragqa.types import REFUSAL
 # Share of groups that start from each set, in the order of SETS: mostly Wikipedia prose with short answers.
 # BoolQ's yes and no are close to a coin for a small model: few of them.
 SHARES = (32, 19, 9, 3, 6, 3, 9, 9, 7, 1.5, 0.5, 0.5, 0.5)
-# Mostly few blocks: tokens, not examples, are what a slow machine runs out of.
-BLOCKS = ((1, 58), (2, 16), (3, 20), (4, 3), (6, 2), (8, 1))
 MOST_QUESTIONS = 10
 # Where one block is all there is, its lines after `Source:` tell nothing new: few of them are learnt.
 CUT_SHORT = 0.7
 
 
 class Maker:
-    """Groups out of one pool; the share `blanks` of them ask for words taken out of sentences."""
+    """Groups out of one pool; the share `blanks` of them ask for words taken out of sentences.
 
-    def __init__(self, pool: Pool, seed: int, blanks: float = 0.0) -> None:
-        self.pool, self.random, self.blanks = pool, random.Random(seed), blanks
+    `wide` are the shares of questions joined in pairs and behind an earlier turn, in groups of 1 to 12
+    blocks; None: neither, and few blocks.
+    """
+
+    def __init__(
+        self, pool: Pool, seed: int, blanks: float = 0.0, wide: tuple[float, float] | None = None
+    ) -> None:
+        self.pool, self.random, self.blanks, self.wide = pool, random.Random(seed), blanks, wide
         self.near = Near(pool.passages)
         self.uses: Counter[str] = Counter()
         self.answerable: dict[int, list[Asked]] = defaultdict(list)
@@ -106,6 +111,8 @@ class Maker:
         draw.shuffle(questions)
         self.uses.update(asked.question for asked, _ in questions)
         asked = [self._write(asked, kind, blocks) for asked, kind in questions]
+        if self.wide:
+            asked = widened(questions, asked, blocks, self.wide, draw)
         records = [{"metadata": lines, "text": text} for lines, text in (blocks[number] for number in blocks)]
         return {"blocks": records, "questions": asked}
 
@@ -125,7 +132,7 @@ class Maker:
         wrong += [(Asked(passage.set, a.question, None, passage.number), "near") for a in others[:2]]
         chosen += draw.sample(wrong, min(len(wrong), draw.choice((1, 2, 2))))
         draw.shuffle(chosen)
-        blocks = self._with_lines([passage], {passage.number: passage.text})
+        blocks = with_lines([passage], {passage.number: passage.text}, draw)
         records = [{"metadata": lines, "text": text} for lines, text in blocks.values()]
         return {"blocks": records, "questions": [self._write(a, kind, blocks) for a, kind in chosen]}
 
@@ -143,7 +150,7 @@ class Maker:
     def _blocks(self, start: Asked) -> tuple[dict[int, str], dict, Asked | None]:
         """Texts of the group's passages by number, each with its lines; and a question on a changed fact."""
         draw = self.random
-        count = draw.choices([b for b, _ in BLOCKS], [w for _, w in BLOCKS])[0]
+        count = count_of_blocks(draw, many=self.wide is not None)
         chosen = [self.pool.passages[start.passage]]
         near = self.neighbours[start.question]
         same = self.pool.by_document[chosen[0].document]
@@ -165,20 +172,7 @@ class Maker:
         if draw.random() < 0.04:
             number = draw.choice(list(texts))
             texts[number] = plant_instruction(texts[number], draw)
-        return texts, self._with_lines(chosen, texts), changed
-
-    def _with_lines(self, chosen: list[Passage], texts: dict[int, str]) -> dict:
-        blocks: dict = {}
-        seen: set = set()
-        for place, passage in enumerate(chosen, 1):
-            for _ in range(20):
-                page = passage.part if len(chosen) == 1 else place + passage.part
-                lines = lines_for(passage.title, page, passage.section, self.random)
-                if cited_lines(lines) not in seen and (lines or len(chosen) == 1):
-                    break
-            seen.add(cited_lines(lines))
-            blocks[passage.number] = (lines, texts[passage.number])
-        return blocks
+        return texts, with_lines(chosen, texts, draw), changed
 
     def _answerable(
         self, start: Asked, texts: dict[int, str], changed: Asked | None
@@ -273,6 +267,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--groups", type=int, default=1600)
     parser.add_argument("--blanks", type=float, default=0.0, help="share of groups that ask to fill blanks")
+    parser.add_argument(
+        "--wide",
+        type=float,
+        nargs=2,
+        metavar=("JOINED", "TURNS"),
+        help="1 to 12 blocks; shares of questions joined, and behind a turn",
+    )
     parser.add_argument("--validation-groups", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("RAGQA_EVAL_DATA", "../shared")))
@@ -284,7 +285,8 @@ def main() -> None:
         ("validation", validation, options.validation_groups),
     ):
         blanks = options.blanks if name == "examples" else 0.0
-        kinds = write_groups(options.out / f"{name}.jsonl", Maker(pool, options.seed, blanks), count)
+        maker = Maker(pool, options.seed, blanks, options.wide and tuple(options.wide))
+        kinds = write_groups(options.out / f"{name}.jsonl", maker, count)
         refused = sum(kinds[kind] for kind in ("near", "changed", "annotated", "far"))
         share = refused / sum(kinds.values())
         print(

@@ -77,8 +77,9 @@ def data(tmp_path_factory):
     return root
 
 
-def make(data, out, hash_seed="0", seed="0", blanks="0"):
+def make(data, out, hash_seed="0", seed="0", blanks="0", more=()):
     command = [sys.executable, str(SCRIPT), str(out), "--data", str(data), "--seed", seed, "--blanks", blanks]
+    command += more
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(SCRIPT.parent.parent)}
     subprocess.run(
         [*command, "--groups", "120", "--validation-groups", "10"],
@@ -184,3 +185,24 @@ def test_a_blank_is_filled_with_words_of_the_passage_that_the_question_lacks(dat
         answer = question["target"].split("\n")[0].removesuffix(".")
         assert answer in " ".join(block["text"] for block in group["blocks"])
         assert answer not in question["instruction"]
+
+
+def test_wide_examples_hold_questions_that_need_two_blocks_and_earlier_turns(data, tmp_path):
+    groups = [json.loads(one) for one in make(data, tmp_path, more=("--wide", "0.8", "0.3"))[0]]
+    assert max(len(group["blocks"]) for group in groups) == 12
+    both = [(group, one) for group in groups for one in group["questions"] if one["kind"] == "joined"]
+    assert len(both) > 10
+    for group, question in both:
+        answer, _, sources = question["target"].partition("\nSource:\n")
+        key = sources.partition(":")[0]
+        parts = ("\n" + sources).split(f"\n{key}: ")[1:]
+        assert len(parts) == 2
+        for words, part in zip(answer.rstrip(".").split(". "), parts, strict=True):
+            lines = f"{key}: {part}".splitlines()
+            cited = [
+                b for b in group["blocks"] if all([*line.split(": ", 1)] in b["metadata"] for line in lines)
+            ]
+            assert len(cited) == 1
+            assert words.casefold() in cited[0]["text"].casefold()
+    turned = [one for group in groups for one in group["questions"] if "Asked before:" in one["instruction"]]
+    assert len(turned) > 10
