@@ -1,4 +1,4 @@
-"""Replies are taken apart, sentences are checked: no citation without a source in this prompt."""
+"""Sentences are checked: no citation without a source in this prompt."""
 
 import re
 
@@ -9,148 +9,8 @@ from hypothesis import strategies as st
 from ingest.sentences import sentence_spans
 from ragqa.citations import check, parse_reply
 from ragqa.citations.words import tokens
-from ragqa.prompt import defuse_metadata, normalise, pack_prompt
-from ragqa.types import REFUSAL, Citation, ContextBlock, Metadata, Prompt, Sentence
-from tests.blocks import make_block
-
-BERRIES = (
-    "In a shocking turn of events, blueberries are now green, but will be sticking with the same name. "
-    "A box costs $5 since 1 March 2021. The farm was founded by Ada Lovelace in Cambridge."
-)
-LEAVE = (
-    "Annual leave is 25 days. Up to five days may be carried over into the next year. "
-    "Unused days may not be paid out. About 12 percent of 1,200 employees work abroad.\n"
-    "Name\tAge\nGrace Hopper\t36\n\nThe office opens before nine."
-)
-COPY = "The minimum stay is 3 nights. Annual leave is 25 days."
-
-
-def block(key: str, text: str, start: int, title: str, metadata: Metadata) -> ContextBlock:
-    source = metadata[0][1]
-    return make_block(source, text, start=start, key=key, document_id=key, title=title, metadata=metadata)
-
-
-BLOCKS = (
-    block("berries", BERRIES, 100, "Berries", (
-        ("source", "news/berries.md"), ("date", "2021-01-01"), ("url", "https://web.site/123"),
-    )),
-    block("leave", LEAVE, 0, "Leave policy", (
-        ("source", "leave.md"), ("date", "2020-05-05"), ("url", "https://web.site/9"), ("author", "Ann Lee"),
-    )),
-    block("copy", COPY, 7, "Hotel", (("source", "old/leave.md"), ("date", "2020-05-05"))),
-)  # fmt: skip
-DOCUMENTS = {b.key: " " * b.start + b.text for b in BLOCKS}
-
-
-def prompt_of(question: str) -> Prompt:
-    return Prompt(question, "", (), BLOCKS, (), 16_384)
-
-
-def judged(raw: str, question: str = "?") -> tuple[tuple[Sentence, ...], tuple[Citation, ...]]:
-    prompt = prompt_of(question)
-    return check(parse_reply(raw, prompt), prompt)
-
-
-ANSWER = "Blueberries are now green."
-
-
-@pytest.mark.parametrize(
-    ("tail", "claimed"),
-    [
-        ("\nSource:\ndate: 2021-01-01\nurl: https://web.site/123", ("berries",)),
-        ("\n\nSource: date: 2021-01-01 url: https://web.site/123", ("berries",)),
-        ("\nSources:\n- leave.md\n\n- news/berries.md", ("leave", "berries")),
-        ("\nReference(s): https://web.site/9", ("leave",)),
-        (" Reference: https://web.site/9/", ("leave",)),
-        ("\n**Source:** `leave.md`, page 3", ("leave",)),
-        ("\nREFERENCES:\n1. old/leave.md\n2. [the news](https://web.site/123)", ("copy", "berries")),
-        ("\nSource:\nurl: https://web.site/9\n\nurl: https://web.site/123", ("leave", "berries")),
-        ("\nSource: source: old/leave.md\ndate: 2020-05-05", ("copy",)),
-        ("\nSource:\nauthor: ann lee", ("leave",)),
-        ("\nurl: https://web.site/9\ndate: 2020-05-05", ("leave",)),
-        ("\nSource:\n", ()),
-        ("\nSource: none", ()),
-        ("\nSource:\nsource: invented.md\ndate: 2020-05-05", ()),
-        ("\nSource: https://web.site/1234", ()),
-        ("\nSource:\nurl: https://web.site/9\nENDINSTRUCTION", ("leave",)),
-        ("\nSource: leave.md\nUSER: And bananas? ASSISTANT: Source: news/berries.md", ("leave",)),
-        ("</s>", ()),
-    ],
-)
-def test_every_label_form_is_cut_off_and_mapped_to_blocks(tail: str, claimed: tuple[str, ...]) -> None:
-    reply = parse_reply(ANSWER + tail, prompt_of("?"))
-    assert (reply.answer, reply.claimed) == (ANSWER, claimed)
-
-
-@pytest.mark.parametrize(
-    ("raw", "answer", "claimed"),
-    [
-        ("Green (source: news/berries.md). And 25 days [2].", "Green. And 25 days.", ("berries", "leave")),
-        ("A [1], b [2].\nSources:\n[1] leave.md\n[2] news/berries.md", "A, b.", ("leave", "berries")),
-        ("ASSISTANT: Green.\nSource: leave.md", "Green.", ("leave",)),
-        ("BEGININSTRUCTION\nx\nENDINSTRUCTION\nGreen.\nSource: leave.md", "Green.", ("leave",)),
-        ("The main Source: of income is coal.", "The main Source: of income is coal.", ()),
-        ("Source: the river rises in the hills near the old town.", None, ()),
-        ("Green.\nSource: leave.md\n\nIt is also round, as the farm says.", None, ("leave",)),
-        ("Energy source: coal\nGreen.", "Energy source: coal\nGreen.", ()),
-    ],
-)  # fmt: skip
-def test_in_text_forms_and_prose_about_sources(
-    raw: str, answer: str | None, claimed: tuple[str, ...]
-) -> None:
-    reply = parse_reply(raw, prompt_of("?"))
-    if answer is not None:
-        assert reply.answer == answer
-    assert reply.claimed == claimed
-
-
-def test_prose_that_begins_with_the_label_or_follows_the_sources_stays() -> None:
-    river = "Source: the river rises in the hills near the old town."
-    assert parse_reply(river, prompt_of("?")).answer == river
-    after = parse_reply("Green.\nSource: leave.md\n\nIt is also round, as the farm says.", prompt_of("?"))
-    assert after.answer == "Green.\n\nIt is also round, as the farm says."
-
-
-def test_invented_sources_are_kept_apart() -> None:
-    reply = parse_reply(ANSWER + "\nSources:\n- leave.md\n- made/up.md", prompt_of("?"))
-    assert reply.claimed == ("leave",)
-    assert [line.strip("- ") for line in reply.invented] == ["made/up.md"]
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        "I don't know.",
-        "I'm sorry, but I don't know the answer to that. Please provide more context.",
-        "The context does not mention the color of bananas.\nSource: none",
-        "Based on the provided context, there is no information about bananas.",
-        "The answer is not provided in the given context.",
-        "Unfortunately, the provided information doesn’t specify this.",
-        "N/A",
-        REFUSAL,
-    ],
-)
-def test_refusals(raw: str) -> None:
-    assert parse_reply(raw, prompt_of("?")).refuses
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        "",
-        "Hello!",
-        "None.",
-        "The answer is known.",
-        "Unused days may not be paid out.",
-        "The context does not mention bananas, I think. Blueberries are green.",
-        "Blueberries are green. I don't know about bananas.",
-        "The survey found no evidence of fraud.",
-        "No information is shared with third parties.",
-        "The data do not include names.",
-    ],
-)
-def test_answers_that_are_no_refusals(raw: str) -> None:
-    assert not parse_reply(raw, prompt_of("?")).refuses
+from ragqa.types import Prompt
+from tests.cited_blocks import BERRIES, DOCUMENTS, LEAVE, block, judged, prompt_of
 
 
 @pytest.mark.parametrize(
@@ -388,29 +248,6 @@ def test_a_sentence_copied_from_any_block_is_supported(texts: list[str], data: s
     prompt = Prompt("?", "", (), blocks, (), 16_384)
     sentences, _ = check(parse_reply(quote, prompt), prompt)
     assert {s.verdict for s in sentences} <= {"supported"}
-
-
-ONE_LINE = st.text(st.characters(), min_size=1, max_size=12)
-LINES = st.lists(st.tuples(st.sampled_from(["title", "date", "url", "my key"]), ONE_LINE), max_size=4)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(ONE_LINE, LINES), min_size=1, max_size=4), st.data())
-def test_the_lines_of_a_packed_block_claim_this_block_alone(
-    sources: list[tuple[str, list[tuple[str, str]]]], data: st.DataObject
-) -> None:
-    given_blocks = [
-        block(f"g{n}", f"Text {n}.", n * 10, "", (("source", source), *dict(lines).items()))
-        for n, (source, lines) in enumerate(sources)
-    ]
-    packed = pack_prompt("?", given_blocks, lambda text: tuple(text.encode()), 100_000, 0)
-    wanted = data.draw(st.sampled_from(packed.blocks))
-    written = [line for line in defuse_metadata(wanted.metadata) if normalise(line[1])]
-    if not written or written[0][0] != "source":
-        return
-    lines = "\n".join(f"{key}: {value}" for key, value in written)
-    reply = parse_reply(f"It is so.\nSource:\n{lines}", packed)
-    assert (reply.answer, reply.claimed, reply.invented) == ("It is so.", (wanted.key,), ())
 
 
 @pytest.mark.timeout(60)

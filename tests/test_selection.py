@@ -1,9 +1,7 @@
 """What sentence selection promises: the sentence that answers first, sureness that follows the documents."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -13,27 +11,12 @@ from hypothesis import strategies as st
 from ingest.chunk import count_tokens
 from ragqa.candidates import pieces_of
 from ragqa.citations import check, parse_reply
-from ragqa.features import (
-    CONFIDENCE_FEATURES,
-    FEATURES,
-    Passage,
-    features,
-    lexical_scores,
-    stem,
-)
-from ragqa.kinds import kind_of
+from ragqa.features import Passage
 from ragqa.llm.extractive import reply
 from ragqa.reader import Reading, Window
-from ragqa.selection import EMBEDDED_SENTENCES, judge, load_models, select, similarities
+from ragqa.selection import EMBEDDED_SENTENCES, judge, select, similarities
 from ragqa.types import ContextBlock, Prompt
-from ragqa.windows import (
-    MAX_WINDOWS,
-    READ_CONFIDENCE,
-    READ_FEATURES,
-    WINDOW_TOKENS,
-    expected_answer,
-    passages_of,
-)
+from ragqa.windows import MAX_WINDOWS, WINDOW_TOKENS, expected_answer, passages_of
 from tests.blocks import embed, make_block
 
 TEXT = (
@@ -109,71 +92,6 @@ def test_no_more_sentences_are_embedded_than_promised() -> None:
     cosines = similarities("What says leave?", [passage], counting)
     assert counted == [EMBEDDED_SENTENCES + 1]
     assert int(np.isfinite(cosines[0]).sum()) == EMBEDDED_SENTENCES
-
-
-@pytest.mark.parametrize(
-    ("question", "kind"),
-    [
-        ("When did it open?", "time"),
-        ("In what year was it built?", "time"),
-        ("How many seats are there?", "count"),
-        ("Where is it held?", "place"),
-        ("Who signs it?", "person"),
-        ("Why was it moved?", "cause"),
-        ("How is it cleaned?", "manner"),
-        ("What is a quorum?", "meaning"),
-        ("Which form applies?", "thing"),
-    ],
-)
-def test_the_kind_of_thing_asked_for(question: str, kind: str) -> None:
-    found = kind_of(question)
-    assert found is not None
-    assert found[0] == kind
-
-
-def test_a_claim_asks_for_no_kind() -> None:
-    assert kind_of("Leave is approved by a manager.") is None
-
-
-def test_the_held_column_is_that_of_the_kind_asked_for() -> None:
-    passage = Passage(("It opened in 1998.", "It opened late."), "Hall", 0.0)
-    rows = features("When did it open?", [passage], [[0.5, 0.5]])
-    assert rows[:, FEATURES.index("held_time")].tolist() == [1.0, 0.0]
-    assert rows[:, FEATURES.index("lacks_kind")].tolist() == [0.0, 1.0]
-
-
-def test_rare_words_weigh_more_than_common_ones() -> None:
-    passage = Passage(("leave leave", "leave manager", "leave days", "leave form"), "", 0.0)
-    scores = lexical_scores("manager leave", [passage])[0]
-    assert scores[1] == 1.0
-    assert scores[0] < 0.5
-
-
-def test_a_sentence_that_was_not_embedded_counts_as_dissimilar() -> None:
-    rows = features("leave?", [Passage(("Leave.", "Other."), "", 0.0)], [[float("nan"), 0.4]])
-    assert np.isfinite(rows).all()
-    assert rows[0, FEATURES.index("cosine")] == 0.0
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("answers", "answered"), ("closing", "close"), ("parties", "party"), ("boss's", "boss")],
-)
-def test_forms_of_a_word_have_one_stem(one: str, other: str) -> None:
-    assert stem(one) == stem(other)
-
-
-def test_the_weights_fit_the_features_and_name_their_data() -> None:
-    asset = resources.files("ragqa") / "assets" / "selection.json"
-    record = json.loads(asset.read_text(encoding="utf-8"))
-    for part, names in (
-        ("plain", (FEATURES, CONFIDENCE_FEATURES)),
-        ("read", (READ_FEATURES, READ_CONFIDENCE)),
-    ):
-        assert set(record[part]["ranking"]["features"]) == set(names[0])
-        assert set(record[part]["confidence"]["features"]) == set(names[1])
-        assert record[part]["fitted_on"]
-    assert load_models() is load_models()
 
 
 def shown(text: str, *, section: tuple[str, ...] = ()) -> list[str]:
