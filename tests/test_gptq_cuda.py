@@ -4,6 +4,8 @@ The layer runs with the CPU's operators, which take the same scales and zeros. C
 meta tensors, where PyTorch checks types and shapes, and their layout is written out here from its source.
 """
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
@@ -12,7 +14,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 
-from ragqa.gptq import cuda  # noqa: E402
+from ragqa.gptq import cuda, linear  # noqa: E402
 from ragqa.gptq.checkpoint import open_checkpoint  # noqa: E402
 from ragqa.gptq.cuda import (  # noqa: E402
     Int4Linear,
@@ -25,6 +27,7 @@ from ragqa.gptq.cuda import (  # noqa: E402
     unpack_tiles,
 )
 from ragqa.gptq.decoder import Decoder  # noqa: E402
+from ragqa.gptq.gptqmodel_kernels import DEQUANTIZING, PLAIN  # noqa: E402
 from ragqa.gptq.grouped import group_columns, shape_of  # noqa: E402
 from ragqa.gptq.int4 import learn_layout, multiply, pack_codes  # noqa: E402
 from ragqa.gptq.int4 import unpack_tiles as unpack_cpu_tiles  # noqa: E402
@@ -33,6 +36,7 @@ from ragqa.gptq.linear import GptqLinear, gptq_linear, place_of  # noqa: E402
 from ragqa.gptq.model import LoadOptions, build_empty, load_model  # noqa: E402
 from ragqa.gptq.quantization import Quantization  # noqa: E402
 from ragqa.gptq.standin import llama_config, make_random_llama  # noqa: E402
+from ragqa.gptq.trial import Candidate  # noqa: E402
 from tests.test_gptq_linear import layer, needs_kernel, relative  # noqa: E402
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
@@ -58,6 +62,10 @@ AMPERE = Place("cuda", BF16, (8, 6))
     (LayerShape(4, 4096, 11_040, 128), Place("cpu", BF16, tile_rows=64), "reference"),
     (LayerShape(4, 4096, 11_008, 128), Place("cpu", BF16), "reference"),
     (LayerShape(4, 4096, 11_008, 128), Place("mps", BF16), "reference"),
+    (LayerShape(4, 4096, 11_008, 128), replace(AMPERE, gptqmodel=True), "gptqmodel"),
+    (LayerShape(8, 4096, 11_008, 128), Place("cuda", FP16, (7, 5), gptqmodel=True), "gptqmodel"),
+    (LayerShape(4, 4096, 11_008, None), replace(AMPERE, gptqmodel=True), "reference"),
+    (LayerShape(4, 4096, 11_008, 128), Place("cuda", FP32, (8, 6), gptqmodel=True), "reference"),
 ])  # fmt: skip
 def test_the_kernel_is_chosen_by_shape_type_and_device(shape, place, expected):
     assert choose_kernel(shape, place) == expected
@@ -75,6 +83,67 @@ def test_a_layer_says_how_large_its_groups_are():
     assert shape_of(packed).group_size is None
     with pytest.raises(ValueError, match="unequal"):
         group_columns(packed)
+
+
+@pytest.mark.parametrize(("kernels", "capability", "installed", "tried"), [
+    ("auto", (8, 6), True, True), ("auto", (8, 6), False, False), ("auto", None, True, False),
+    ("reference", (8, 6), True, False),
+])  # fmt: skip
+def test_gptqmodel_is_tried_on_nvidias_cards_where_it_is_installed(
+    kernels, capability, installed, tried, monkeypatch
+):
+    monkeypatch.setattr(linear, "capability_of", lambda _device: capability)
+    monkeypatch.setattr(linear, "is_installed", lambda: installed)
+    assert place_of(torch.device("cuda"), BF16, kernels).gptqmodel == tried
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A card of 8.6 whose operators are the CPU's, on the CPU; `spoil` may change their product."""
+
+    def install(spoil=lambda product: product, gptqmodel=False):
+        own = cpu_operators()
+        spoiled = Int4Operators(own.pack, own.unpack, lambda *given: spoil(own.multiply(*given)))
+        place = replace(AMPERE, gptqmodel=gptqmodel)
+        monkeypatch.setattr(linear, "place_of", lambda *_given: place)
+        monkeypatch.setattr(linear, "cuda_operators", lambda _inputs, _device: spoiled)
+
+    return install
+
+
+@needs_kernel
+@pytest.mark.parametrize(("factor", "kind"), [(1, Int4Linear), (1.02, GptqLinear)])
+def test_on_a_card_the_int4_kernel_serves_where_it_computes_rightly(factor, kind, card):
+    packed, inputs, bias = layer(5, 256, 64, 64)
+    card(lambda product: product * factor)
+    chosen = gptq_linear(packed, bias, torch.device("cpu"))
+    assert type(chosen.layer) is kind
+    assert [one.kernel for one in chosen.refusals] == ([] if factor == 1 else ["PyTorch's int4 kernel"])
+    assert relative(chosen.layer(inputs), GptqLinear(packed, bias)(inputs)) <= 1e-2
+    assert type(gptq_linear(packed, bias, torch.device("cpu"), "reference").layer) is GptqLinear
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("bits", "left_out", "kind"), [(4, DEQUANTIZING, Int4Linear), (8, PLAIN, GptqLinear)]
+)
+def test_on_a_card_gptqmodel_comes_before_our_own(bits, left_out, kind, card, monkeypatch):
+    """Of its kernels those that dequantize are of use only where ours would, too."""
+    asked = []
+
+    def candidates(packed, device, dtype, left_out):
+        asked.append((device, dtype, left_out))
+        return [Candidate("gptqmodel's", lambda: GptqLinear(packed)), Candidate("another", torch.nn.Identity)]
+
+    monkeypatch.setattr(linear, "gptqmodel_candidates", candidates)
+    card(gptqmodel=True)
+    packed, _, _ = layer(5, 256, 64, 64, bits=bits)
+    taken = gptq_linear(packed, None, torch.device("cpu"))
+    assert (type(taken.layer), taken.refusals) == (GptqLinear, ())
+    assert asked == [(torch.device("cpu"), BF16, left_out)]
+    monkeypatch.setattr(linear, "gptqmodel_candidates", lambda *given: candidates(*given)[1:])
+    refused = gptq_linear(packed, None, torch.device("cpu"))
+    assert (type(refused.layer), [one.kernel for one in refused.refusals]) == (kind, ["another"])
 
 
 def test_a_cpu_has_no_compute_capability():
