@@ -1,82 +1,20 @@
 """What an index promises to those who read it, on real SQLite files."""
 
-import hashlib
 import sqlite3
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ingest.catalogue.documents import FileRecord, IndexableDocument
-from ingest.catalogue.lexical import choose_terms, most_telling, rarity, shares
+from ingest.catalogue.documents import FileRecord
 from ingest.catalogue.schema import connect_writer
-from ingest.catalogue.writer import (
-    SourceRecord,
-    add_root,
-    remove_file,
-    store_file,
-    transaction,
-    write_settings,
-)
+from ingest.catalogue.writer import SourceRecord, add_root, remove_file, store_file, transaction
 from ingest.errors import IndexMismatchError, NoIndexError, SourceNotFoundError
 from ingest.index import find_index, open_index
-from ingest.types import Chunk, Document, Line, Problem
-
-DIMENSIONS = 8
-
-
-def document_of(text: str, title: str = "", metadata: tuple[tuple[str, str], ...] = ()) -> Document:
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    lines = (Line(0, len(text), 1, 0.0, 0.0, 9.0, 1.0),)
-    return Document(digest, text, digest, title, (), lines, metadata, None)
-
-
-def ready(document: Document, seed: int = 0) -> IndexableDocument:
-    """One chunk a paragraph, with random unit vectors."""
-    chunks, start = [], 0
-    for ordinal, part in enumerate(document.text.split("\n\n")):
-        chunks.append(Chunk(ordinal, start, start + len(part), 1, 1, ("Part", f"No. {ordinal}"), ""))
-        start += len(part) + 2
-    vectors = np.random.default_rng(seed).normal(size=(len(chunks), DIMENSIONS)).astype(np.float32)
-    return IndexableDocument(
-        document, tuple(chunks), vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    )
-
-
-def write_index(folder: Path, documents: dict[str, Document]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with closing(connect_writer(folder)) as connection:
-        with transaction(connection):
-            write_settings(
-                connection,
-                {
-                    "schema_version": "1",
-                    "identity": "test",
-                    "revision": "0",
-                    "embedder": "test",
-                    "dimensions": str(DIMENSIONS),
-                    "chunker_version": "1",
-                    "generation": "",
-                },
-            )
-            root = add_root(connection, "docs", "docs")
-        for seed, (path, document) in enumerate(documents.items()):
-            with transaction(connection):
-                record = FileRecord(root, path, 1, 1, document.id, "ok", "", "", "1")
-                store_file(connection, record, [SourceRecord("", document.id)], [ready(document, seed)])
-
-
-LEAVE = document_of(
-    "Employees get 25 days of leave.\n\nSick leave needs a note.", "Leave policy", (("author", "Ann"),)
-)
-TRAVEL = document_of(
-    "Trips are paid.\n\nFlights over six hours: business class. Ünïcödé 𝔘.", "Travel", (("Date", "2024"),)
-)
+from ingest.types import Problem
+from tests.small_catalogue import DIMENSIONS, LEAVE, TRAVEL, ready, write_index
 
 
 @pytest.fixture
@@ -99,92 +37,6 @@ def test_another_schema_is_refused_and_the_way_out_named(folder: Path) -> None:
         connection.execute("UPDATE settings SET value = '0' WHERE key = 'schema_version'")
     with pytest.raises(IndexMismatchError, match="ragqa ingest"):
         open_index(folder)
-
-
-def test_words_find_the_chunk_that_holds_them(folder: Path) -> None:
-    with open_index(folder) as index:
-        for query, expected in (
-            ("sick notes", "Sick leave needs a note."),
-            ("FLIGHT hours", "Flights over"),
-            ("unicode", "Flights over"),
-            ("(leave* AND NOT", "leave"),
-        ):
-            best = index.chunks([index.lexical(query, 3)[0][0]])[0]
-            assert expected in best.text, query
-
-
-@given(st.text())
-@settings(max_examples=200, deadline=None)
-def test_no_text_is_a_syntax_error(query: str) -> None:
-    with open_index(SHARED) as index:
-        assert len(index.lexical(query, 5)) <= 5
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "",
-        '"',
-        "\0",
-        "\ud800 leave",
-        "NEAR(x y)",
-        "title:leave",
-        "^",
-        "a" * 100_000,
-        " ".join(f"w{i}" for i in range(20_000)) + " leave",
-    ],
-)
-def test_no_operator_is_read_from_a_question(folder: Path, query: str) -> None:
-    with open_index(folder) as index:
-        found = index.lexical(query, 5)
-        assert bool(found) == ("leave" in query)
-
-
-def test_terms_of_most_chunks_are_left_out_unless_all_are() -> None:
-    assert choose_terms([("common", 4_000), ("rare", 1), ("absent", 0)], 30_000) == ["rare"]
-    assert choose_terms([("common", 4_000), ("absent", 0)], 30_000) == ["common"]
-    assert choose_terms([("common", 300), ("rare", 1)], 300) == ["rare", "common"]
-
-
-def test_coverage_is_the_share_of_the_question_a_chunks_own_text_holds(folder: Path) -> None:
-    with open_index(folder) as index:
-        chunks = index.document_chunks(LEAVE.id) + index.document_chunks(TRAVEL.id)
-        ids = [chunk.id for chunk in chunks]
-        (word,) = [word for word in ("leave",) if any(word in chunk.text.lower() for chunk in chunks)]
-        held = index.coverage(word, ids)
-        assert held == {chunk.id: float(word in chunk.text.lower()) for chunk in chunks}
-        assert 0.0 in held.values()
-        half = index.coverage(f"{word} unheardof", ids)
-        assert half == held, "a word that no chunk holds is not missed"
-        assert index.coverage("unheardof", ids) == dict.fromkeys(ids, 0.0)
-        assert index.coverage('"', ids) == dict.fromkeys(ids, 0.0)
-        assert index.coverage(word, []) == {}
-
-
-def test_telling_words_are_new_rare_and_frequent_in_the_chunks(tmp_path: Path) -> None:
-    filler = {f"f{n}.md": document_of(f"Plain filler number {n}.") for n in range(40)}
-    boiler = document_of("The boiler of the filler: boilers hold valves.")
-    write_index(tmp_path / "ix", {**filler, "boiler.md": boiler})
-    with open_index(tmp_path / "ix") as index:
-        ids = [chunk.id for chunk in index.document_chunks(boiler.id)]
-        found = index.telling_words(ids, "What holds the valve?", 10)
-        assert found[0] in ("boiler", "boilers")
-        assert not {"valves", "hold", "filler", "the"} & set(found)
-        assert index.telling_words(ids, "What holds the valve?", 1) == found[:1]
-        assert index.telling_words([], "anything", 10) == []
-
-
-def test_rarity_falls_with_the_number_of_chunks_and_is_never_nothing() -> None:
-    assert rarity(1, 100) > rarity(10, 100) > rarity(50, 100) > 0
-    assert rarity(100, 100) > 0
-
-
-def test_shares_are_means_over_texts_and_telling_weighs_them_by_rarity() -> None:
-    weights = shares([Counter(a=1, b=1), Counter(a=2)])
-    assert weights == {"a": 0.75, "b": 0.25}
-    assert most_telling(weights, {"a": 9, "b": 1}, 100, 5) == ["a", "b"]
-    assert most_telling(weights, {"a": 11, "b": 1}, 100, 5) == ["b"]
-    assert most_telling(weights, {"a": 0, "b": 1}, 100, 5) == ["b"]
 
 
 def test_nearest_chunks_come_first_with_their_cosine(folder: Path) -> None:
@@ -329,10 +181,3 @@ def test_threads_share_an_index(folder: Path) -> None:
         for thread in threads:
             thread.join()
     assert failures == []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shared_index(tmp_path_factory):
-    global SHARED
-    SHARED = tmp_path_factory.mktemp("shared")
-    write_index(SHARED, {"hr/leave.md": LEAVE, "travel.md": TRAVEL})

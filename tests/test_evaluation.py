@@ -1,22 +1,17 @@
 """A question set from its two files to its figures, through the real ingest and the real engine."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ingest.embed import load_embedder
 from ingest.index import open_index
-from ragqa.errors import QuestionFileError
 from ragqa.evaluation.blind import BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.bootstrap import Estimate
 from ragqa.evaluation.given import GivenRetriever
-from ragqa.evaluation.outcome import Asked, Outcome, values_of
-from ragqa.evaluation.page import html_page
-from ragqa.evaluation.question_set import Question, read_questions, read_set
-from ragqa.evaluation.report import EvalReport, compare, is_regression, report_json, report_of, table
-from ragqa.evaluation.suite import EvalOptions, build_index, drawn, measure, questions_of
+from ragqa.evaluation.question_set import read_set
+from ragqa.evaluation.suite import EvalOptions, build_index, measure, questions_of
 from ragqa.settings import RetrievalSettings
 from ragqa.wiring import EngineChoice
 from tests.conftest import Run
@@ -160,162 +155,6 @@ def test_the_halves_of_a_set_are_fixed_and_apart(folder: Path) -> None:
     even, odd = questions_of(questions, "even"), questions_of(questions, "odd")
     assert sorted(one.id for one in (*even, *odd)) == ["q1", "q2", "q3", "q4"]
     assert even == questions_of(questions, "even")
-
-
-def test_questions_of_one_article_fall_into_one_half(tmp_path: Path) -> None:
-    """Answerable or not, whichever of its paragraphs they were asked of: else a half would know the other."""
-    documents = [{"id": f"p{n}", "title": f"Article {n // 5}", "text": f"Text {n}."} for n in range(50)]
-    questions: list[dict[str, object]] = [
-        {"id": f"a{n}", "question": "?", "answers": ["x"], "gold_doc_ids": [f"p{n}"]} for n in range(50)
-    ] + [
-        {"id": f"u{n}", "question": "?", "answerable": False, "meta": {"nearest_doc": f"p{n}"}}
-        for n in range(50)
-    ]
-    for name, records in (("documents", documents), ("questions", questions)):
-        lines = "".join(json.dumps(record) + "\n" for record in records)
-        (tmp_path / f"{name}.jsonl").write_text(lines)
-    questions_read = read_set(tmp_path).questions
-    halves = [{one.subject for one in questions_of(questions_read, part)} for part in ("even", "odd")]
-    assert halves[0]
-    assert halves[1]
-    assert not halves[0] & halves[1]
-    assert halves[0] | halves[1] == {f"Article {n}" for n in range(10)}
-
-
-def test_a_limit_draws_questions_from_all_over_the_set_and_keeps_their_order() -> None:
-    questions = tuple(Question(f"q{n:03}", "?", (), (), (), answerable=True) for n in range(200))
-    some = drawn(questions, 20)
-    assert len(some) == 20
-    assert list(some) == sorted(some, key=lambda one: one.id)
-    assert some[-1].id > "q100"
-    assert drawn(questions, 500) == drawn(questions, None) == questions
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("{", "line 2 is not JSON"),
-        ("[]", "line 2 is not a JSON object"),
-        ('{"id": "a"}', "line 2 lacks question"),
-        ('{"id": "q", "question": "?"}', "comes twice"),
-    ],
-)
-def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "questions.jsonl"
-    path.write_text('{"id": "q", "question": "?"}\n' + line + "\n", encoding="utf-8")
-    with pytest.raises(QuestionFileError, match=message):
-        read_questions(path)
-
-
-def test_a_missing_folder_is_an_error_for_people(tmp_path: Path) -> None:
-    with pytest.raises(QuestionFileError, match=r"questions\.jsonl cannot be read"):
-        read_set(tmp_path / "nowhere")
-
-
-def test_pages_count_from_one_and_are_gold(tmp_path: Path) -> None:
-    path = tmp_path / "questions.jsonl"
-    evidence = [{"doc_id": "r#p4", "pdf": "r.pdf", "page0": 4, "quotes": ["x"]}]
-    row = {"id": "a", "question": "?", "gold_doc_ids": ["r#p4"], "evidence": evidence}
-    path.write_text(json.dumps(row), encoding="utf-8")
-    (question,) = read_questions(path)
-    assert question.gold == ("r.pdf#page=5",)
-    assert question.answerable
-
-
-ANSWERABLE = Question("a", "?", ("25 days",), ("d",), (), answerable=True)
-UNANSWERABLE = Question("u", "?", (), (), (), answerable=False)
-SAID = Asked("25 days", False, 0.9, (("d", (0, 5)),), ((("d", (0, 5)),),), ("x", "d"), 10, 0.5)
-REFUSED = Asked("The documents do not contain it.", True, 0.1, (), (), (), 10, 0.5)
-
-
-def outcome(question: Question, asked: Asked) -> Outcome:
-    return Outcome(question, ("x", "d"), (), {"d": [(0, 6)]} if question.answerable else {}, asked)
-
-
-def test_a_refused_answerable_question_scores_nothing_and_counts_as_over_refusal() -> None:
-    values = values_of(outcome(ANSWERABLE, REFUSED))
-    assert [values[name] for name in ("em", "f1", "evidence@1", "over_refusal")] == [0.0, 0.0, 0.0, 1.0]
-    assert values["refusal_precision"] == 0.0
-    assert "citation_precision" not in values
-
-
-def test_a_ranking_counts_whether_or_not_the_engine_refused() -> None:
-    ranked = replace(REFUSED, ranked=(("x", (0, 5)), ("d", (0, 5))))
-    values = values_of(outcome(ANSWERABLE, ranked))
-    assert (values["ranked_evidence@1"], values["ranked_evidence@3"], values["evidence@3"]) == (0.0, 1.0, 0.0)
-    assert "ranked_evidence@1" not in values_of(outcome(ANSWERABLE, SAID))
-
-
-def test_an_answer_counts_for_words_and_citations() -> None:
-    values = values_of(outcome(ANSWERABLE, SAID))
-    assert [values[name] for name in ("em", "f1", "evidence@1", "citation_precision")] == [1.0] * 4
-    assert values["over_refusal"] == 0.0
-    assert "refusal_precision" not in values
-
-
-def test_an_unanswerable_question_counts_for_refusals_alone() -> None:
-    assert values_of(outcome(UNANSWERABLE, REFUSED))["refusal_recall"] == 1.0
-    values = values_of(outcome(UNANSWERABLE, SAID))
-    assert values["refusal_recall"] == 0.0
-    assert not {"em", "f1", "over_refusal"} & set(values)
-
-
-def report(*asked: Asked) -> EvalReport:
-    questions = [
-        Question(str(number), "?", ("25 days",), ("d",), (), answerable=True) for number in range(len(asked))
-    ]
-    return report_of("s", "extractive", "m", [outcome(q, a) for q, a in zip(questions, asked, strict=True)])
-
-
-def test_a_run_against_itself_is_no_regression() -> None:
-    same = report(*[SAID] * 6, *[REFUSED] * 2)
-    verdicts = compare(same, json.loads(json.dumps(report_json(same))))
-    assert {one.verdict for one in verdicts if "per_question" not in one.metric} == {"same"}
-    assert not is_regression(verdicts)
-
-
-def test_worse_answers_are_a_regression_and_better_ones_are_not() -> None:
-    good, bad = report(*[SAID] * 12), report(*[REFUSED] * 12)
-    fallen = {one.metric: one.verdict for one in compare(bad, report_json(good))}
-    assert (fallen["em"], fallen["over_refusal"], fallen["seconds_per_question"]) == (
-        "worse",
-        "worse",
-        "not judged",
-    )
-    risen = compare(good, report_json(bad))
-    assert {one.metric: one.verdict for one in risen}["over_refusal"] == "better"
-    assert not is_regression(risen)
-
-
-def test_the_table_and_the_object_hold_the_same_figures() -> None:
-    one = report(SAID, SAID, REFUSED)
-    record = report_json(one)
-    assert record["schema_version"] == 1
-    assert record["metrics"]["em"]["value"] == pytest.approx(2 / 3, abs=1e-4)
-    assert "| em | 0.667 |" in table(one)
-    assert len(record["questions"]) == 3
-
-
-def test_the_page_holds_its_plots_and_runs_nothing() -> None:
-    good = outcome(ANSWERABLE, SAID)
-    page = html_page(report_of("<script>alert(1)</script>", "e", "m", [good, outcome(UNANSWERABLE, REFUSED)]))
-    assert page.count("<svg") == 2
-    assert page.count("<polyline") == 1
-    assert "<script" not in page
-    assert "http" not in page.replace("http-equiv", "")
-
-
-def test_the_page_draws_both_kinds_of_unanswerable_and_every_place() -> None:
-    asked = replace(outcome(ANSWERABLE, SAID), blind=REFUSED)
-    far = replace(
-        asked, question=replace(ANSWERABLE, id="b"), asked=replace(SAID, blocks=("x",) * 11 + ("d",))
-    )
-    made = report_of("s", "e", "m", [asked, far, outcome(UNANSWERABLE, REFUSED)])
-    assert [place for place, _ in made.positions] == [2, 12]
-    page = html_page(made)
-    assert page.count("<polyline") == 2
-    assert "gold documents removed" in page
-    assert report_json(made)["refusal_trade_off_gold_removed"][0] == {"refusal_recall": 0, "over_refusal": 0}
 
 
 def write_questions(path: Path, *gold: str) -> Path:
