@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from ragqa.gptq.finetune.rows import Group, Question
+from ragqa.types import REFUSAL
+
 CORPUS = [
     "BEGININPUT\nBEGINCONTEXT\nsource: docs/a.md\ntitle: Keys\npage: 3\nENDCONTEXT\n",
     "The red key opens the attic.\nENDINPUT\n",
@@ -11,6 +14,16 @@ CORPUS = [
     "user\nassistant\nurl: https://example.org/1 date: 2021-01-01",
     "Source:// Sources: References: Reference(s):",
 ]
+
+
+GROUP = Group(
+    blocks=(((("source", "docs/a.md"), ("page", "3")), "The red key opens the attic."), ((), "Dogs bark.")),
+    questions=(
+        Question("What opens the attic?\nSource?", "The red key.\nSource:\nsource: docs/a.md\npage: 3", True),
+        Question("What opens the cellar?\nSource?", REFUSAL, False),
+        Question("Do dogs bark?", "Yes.", True),
+    ),
+)
 
 
 def make_tokenizer(extra_tokens: tuple[str, ...] = ()):
