@@ -4,6 +4,7 @@ The same functions build its layers for CUDA. Kernels of a card cannot run here;
 (`tests/test_gptq_trial.py`).
 """
 
+import contextlib
 import os
 
 import pytest
@@ -21,6 +22,7 @@ from ragqa.gptq.gptqmodel_kernels import (  # noqa: E402
     build_layer,
     gptqmodel_candidates,
     is_installed,
+    isolated,
     settings_of,
     tensors_for,
     usable_kernels,
@@ -82,6 +84,20 @@ def test_a_package_that_cannot_be_imported_costs_its_kernels_alone(monkeypatch):
     found, (refusal,) = first_right(gptqmodel_candidates(packed, CPU, BF16), packed, CPU, BF16)
     assert found is None
     assert refusal.reason.startswith("ModuleNotFoundError: No module named 'no_such_package'")
+
+
+def test_gptqmodel_gets_no_network_and_leaves_no_variables(monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    before = dict(os.environ)
+    with contextlib.suppress(ImportError), isolated():
+        assert constants.HF_HUB_OFFLINE
+        assert os.environ["HF_HUB_OFFLINE"] == "1"
+        os.environ.update(CUDA_DEVICE_ORDER="PCI_BUS_ID", RAGQA_NEW="1")
+        raise ImportError
+    assert not constants.HF_HUB_OFFLINE
+    assert dict(os.environ) == before
 
 
 @needs_gptqmodel

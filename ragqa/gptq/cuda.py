@@ -2,6 +2,7 @@
 
 Never run on a card: there was none. The layer itself is tested with the CPU's operators, which take the same
 scales and zeros; CUDA's with PyTorch's own shape functions and with the layout that its source spells out.
+Each layer is compared with the reference before it serves (`ragqa.gptq.trial`).
 """
 
 import functools

@@ -32,7 +32,7 @@ DEQUANTIZING = PLAIN | {"triton", "gptq_triton"}
 """Those that dequantize a layer whole at every call, of no use where packed codes can be multiplied."""
 
 FETCHING = frozenset({"hf_kernel"})
-"""The backend whose kernel is downloaded when it is first used (version 5, on CPUs): never."""
+"""The backend whose kernel is downloaded (version 5, on CPUs): never."""
 
 SHARING = "scratch_space_fixed"
 """What classes have that want memory shared by all layers of gptqmodel's own models (exllama v2)."""
@@ -71,7 +71,7 @@ def gptqmodel_candidates(
     Raises nothing: an import or a choice that fails is a candidate that does.
     """
     try:
-        with quiet(), same_environment():
+        with quiet(), isolated():
             kernels = usable_kernels(settings_of(packed), device, dtype, left_out)
     except Exception as problem:
         return [Candidate(PACKAGE, functools.partial(_raise, problem))]
@@ -125,7 +125,7 @@ def build_layer(
 
     The class gets copies: most rewrite what they are given.
     """
-    with same_environment():
+    with isolated():
         layer = kernel(
             **settings_of(packed),
             in_features=packed.inputs,
@@ -172,12 +172,20 @@ def tensors_for(packed: PackedLinear, *, as_they_are: bool) -> dict[str, Tensor]
 
 
 @contextmanager
-def same_environment() -> Iterator[None]:
-    """gptqmodel sets variables of CUDA and PyTorch for the whole process; they are set back."""
-    before = dict(os.environ)
+def isolated() -> Iterator[None]:
+    """No network meanwhile, and the environment as before afterwards.
+
+    Version 5 asks the hub for a kernel when it looks which of its classes could serve; all versions set
+    variables of CUDA and PyTorch for the whole process.
+    """
+    from huggingface_hub import constants
+
+    before, offline = dict(os.environ), constants.HF_HUB_OFFLINE
+    os.environ["HF_HUB_OFFLINE"], constants.HF_HUB_OFFLINE = "1", True
     try:
         yield
     finally:
+        constants.HF_HUB_OFFLINE = offline
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
