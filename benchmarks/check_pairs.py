@@ -8,7 +8,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 
@@ -187,11 +187,12 @@ def negated(answer: str) -> tuple[str, tuple[int, int]] | None:
 def answer_pairs(
     data: Path, questions: Sequence[Question], question_set: QuestionSet, seed: int = 7
 ) -> Iterator[Pair]:
-    """All pairs of a set of questions with long human answers."""
+    """All pairs of a set of questions with long human answers, those that state something."""
     chance = random.Random(seed)
     prompts = Prompts(question_set.documents)
     substitutes = Substitutes(data, question_set)
-    asked = [question for question in questions if question.answerable and question.answers]
+    stated = (replace(question, answers=tuple(filter(states, question.answers))) for question in questions)
+    asked = [question for question in stated if question.answerable and question.answers]
     for number, question in enumerate(asked):
         prompt = prompts.of(question)
         document = prompts.documents[question.gold[0]].text
@@ -207,6 +208,14 @@ def answer_pairs(
         yield Pair(question.subject, "answer to another question", theirs, prompt)
         sentences = re.split(r"(?<=[.!?]) +", prompts.documents[chance.choice(absent)].text)
         yield Pair(question.subject, "sentence of another document", max(sentences, key=len), prompt)
+
+
+def states(answer: str) -> bool:
+    """Whether an answer says anything: "." and "NA", which stand where annotators gave none, do not.
+
+    Statements have two words; the next shortest answer of clapnq has eight.
+    """
+    return len(words_of(answer)) > 1
 
 
 def claim_pairs(questions: Sequence[Question], documents: Mapping[str, SetDocument]) -> Iterator[Pair]:
