@@ -11,6 +11,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from ragqa.evaluation.question_set import Question, read_set
 from ragqa.evaluation.ranking import all_support, ndcg, recall
 from ragqa.evaluation.suite import build_index, half_of
 from ragqa.fusion import fuse, link_titles
-from ragqa.retriever import Retriever, hit_of
+from ragqa.retriever import WITHOUT_A_WORD, Retriever, hit_of
 from ragqa.settings import RetrievalSettings
 
 DATA = Path(os.environ.get("RAGQA_EVAL_DATA", "../shared")) / "eval"
@@ -137,7 +138,7 @@ def fuse_ranks(found, weights):
     return [(one, scores[one], ()) for one in sorted(scores, key=lambda one: (-scores[one], one))]
 
 
-FUSIONS = {"z": fuse, "minmax": fuse_min_max, "rank": fuse_ranks}
+FUSIONS = {"z": partial(fuse, unfound=WITHOUT_A_WORD), "minmax": fuse_min_max, "rank": fuse_ranks}
 
 
 def measure_of(name: str) -> tuple[str, Callable[[Sequence[str], Sequence[str]], float]]:

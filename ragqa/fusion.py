@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite, sqrt
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +33,21 @@ LONG_QUESTION = 11
 BEST_FEW = 50
 
 
-def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[Fused]:
+def fuse(
+    rankings: Mapping[str, Ranking],
+    weights: Mapping[str, float],
+    unfound: Mapping[str, float] = MappingProxyType({}),
+) -> list[Fused]:
     """Every id of any ranking, best first, by the weighted mean of its standardised scores.
 
     Each retriever's scores are z-normalised over its own list (Montague and Aslam, "Relevance Score
     Normalization for Metasearch", CIKM 2001), so that a retriever's scale and offset do not matter. An id
     that a list lacks gets that list's lowest value. Ties go to the smaller id. Fused scores compare within
     one query only.
+
+    `unfound` is the score of what a retriever does not find, where that is known (BM25 gives 0 to a chunk
+    without any of the words). A list of it that is shorter than the longest is filled up to that length
+    with such scores, or else a word that one chunk alone holds would count no more than a common one.
 
     Raises `ValueError` for a ranking without a weight, a weight below 0, or a score that is not finite.
     """
@@ -49,8 +58,10 @@ def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[
     ids = sorted({chunk_id for ranking in found.values() for chunk_id, _ in ranking})
     scores = dict.fromkeys(ids, 0.0)
     ranks: dict[int, list[tuple[str, int]]] = {chunk_id: [] for chunk_id in ids}
+    longest = max(map(len, found.values()))
     for name in sorted(found):
-        standard, absent = standardise(found[name])
+        lacking = [unfound[name]] * (longest - len(found[name])) if name in unfound else []
+        standard, absent = standardise(found[name], lacking)
         share = _weight(weights, name) / total
         for chunk_id in ids:
             scores[chunk_id] += share * standard.get(chunk_id, absent)
@@ -60,12 +71,14 @@ def fuse(rankings: Mapping[str, Ranking], weights: Mapping[str, float]) -> list[
     return [(chunk_id, scores[chunk_id], tuple(ranks[chunk_id])) for chunk_id in order]
 
 
-def standardise(ranking: Ranking) -> tuple[dict[int, float], float]:
+def standardise(ranking: Ranking, unfound: Sequence[float] = ()) -> tuple[dict[int, float], float]:
     """The z-scores of a non-empty ranking by id, and the value that stands for an id it lacks.
 
-    Where all scores are equal there is no spread to divide by: those found get 1, those absent 0.
+    `unfound` are scores of candidates that the ranking leaves out, none above those it holds: they count for
+    the mean and the deviation. Where all scores are equal there is no spread to divide by: those found get 1,
+    those absent 0.
     """
-    values = [score for _, score in ranking]
+    values = [*(score for _, score in ranking), *unfound]
     if not all(isfinite(value) for value in values):
         raise ValueError("A score to fuse is not a finite number.")
     lowest, highest = min(values), max(values)

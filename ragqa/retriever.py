@@ -23,6 +23,8 @@ from ragqa.types import ContextBlock, Dropped, Hit
 FEEDBACK_VECTOR_CHUNKS = 3
 FEEDBACK_WORD_CHUNKS = 5
 FEEDBACK_WORDS = 10
+WITHOUT_A_WORD = {"lexical": 0.0, "feedback": 0.0}
+"""BM25 of a chunk that holds none of the words asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Retriever:
             "lexical": self.by_words(question, width, where),
         }
         weights = {"dense": dense, "lexical": 1 - dense}
-        fused = fuse(rankings, weights)
+        fused = fuse(rankings, weights, WITHOUT_A_WORD)
         if not fused or not is_long(question):
             return fused
         best = [chunk_id for chunk_id, _, _ in fused]
@@ -94,7 +96,7 @@ class Retriever:
             rankings["feedback"] = self.by_words(" ".join(words), width, where)
             weights["feedback"] = weights["lexical"] * FEEDBACK_SHARE
             weights["lexical"] -= weights["feedback"]
-        return fuse(rankings, weights)
+        return fuse(rankings, weights, WITHOUT_A_WORD)
 
     def retrieve(self, question: str, where: Where = ()) -> Retrieval:
         """The blocks for a prompt, and the hits left out as near-duplicates or beyond the last block."""

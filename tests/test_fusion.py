@@ -36,6 +36,21 @@ def test_a_list_of_one_still_counts_for_its_passage() -> None:
     assert fused[0][0] == 2
 
 
+def test_a_list_that_is_short_because_a_word_is_rare_counts_for_more() -> None:
+    dense = [(number, 1.0 - number / 100) for number in range(100)]
+    found = {"dense": dense, "lexical": [(60, 7.0)]}
+    assert fuse(found, WEIGHTS)[0][0] == 0
+    best, second, *_ = fuse(found, WEIGHTS, {"lexical": 0.0})
+    assert (best[0], second[0]) == (60, 0)
+    # One score among 99 zeros lies sqrt(99) deviations above their mean, whatever it is.
+    assert best[1] == pytest.approx(0.4 * 99**0.5 + 0.6 * (49.5 - 60) / (9999 / 12) ** 0.5)
+
+
+def test_lists_as_long_as_the_longest_are_not_filled_up() -> None:
+    found = {"dense": [(1, 0.9), (2, 0.1)], "lexical": [(2, 12.0), (3, 11.0)]}
+    assert fuse(found, WEIGHTS, {"lexical": 0.0}) == fuse(found, WEIGHTS)
+
+
 def test_nothing_found_is_an_empty_list() -> None:
     assert fuse({"dense": [], "lexical": []}, WEIGHTS) == []
     assert fuse({}, WEIGHTS) == []

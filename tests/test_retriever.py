@@ -45,6 +45,13 @@ def test_a_short_question_is_not_widened(index: Index) -> None:
     assert "governor.txt" not in found
 
 
+def test_a_word_that_one_chunk_alone_holds_finds_it_first(index: Index) -> None:
+    retriever = Retriever(index, HashEmbedder(), RetrievalSettings())
+    for word, number in (("patent", None), ("17", 17), ("43", 43)):
+        wanted = "governor.txt" if number is None else f"paper{number:02}.txt"
+        assert retriever.search(word, 3)[0].source == wanted
+
+
 def test_a_hidden_document_leaves_no_trace_in_what_is_found_without_it(index: Index) -> None:
     settings = RetrievalSettings(dense_weight=0.0, candidates=5)
     blind = BlindRetriever(index, HashEmbedder(), settings)
