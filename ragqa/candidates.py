@@ -1,7 +1,8 @@
 """Blocks taken apart into what may be quoted: sentences and rows of tables, with what stands above. Pure.
 
-Headings, page headers and the header rows of tables are no candidates: they name what follows and answer
-nothing. They go with the candidates below them.
+Headings, page headers, the header rows of tables and questions that are answered below (as in a list of
+frequent ones) are no candidates: they name what follows and answer nothing. They go with the candidates
+below them.
 """
 
 import re
@@ -111,7 +112,7 @@ def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) 
     for number, piece in enumerate(pieces):
         if number in running or number in layout.heads:
             continue
-        if plain(piece.text) in names or _is_heading(block, pieces, number):
+        if plain(piece.text) in names or _is_heading(block, pieces, number) or _asks(block, pieces, number):
             lead = layout.shown[number]
             continue
         start, end = block.start + piece.start, block.start + piece.end
@@ -164,6 +165,14 @@ def _is_heading(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> b
     below = pieces[number + 1]
     alone = "\n\n" in block.text[piece.end : below.start]
     return alone and bool(below.cells or below.text.endswith(SENTENCE_ENDS))
+
+
+def _asks(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
+    """Whether a question begins a line and something follows it: it leads to its answer, and is none."""
+    piece = pieces[number]
+    if piece.cells or number + 1 == len(pieces) or not piece.text.rstrip("*_\"'”’) ").endswith("?"):
+        return False
+    return not block.text[: piece.start].rpartition("\n")[2].strip()
 
 
 def unnumbered(text: str) -> str:

@@ -117,6 +117,21 @@ def test_headings_inside_a_block_lead_what_follows_and_answer_nothing() -> None:
     ]
 
 
+def test_a_question_that_begins_a_line_leads_to_its_answer_and_is_none() -> None:
+    text = (
+        "Q: What do apprentices earn?\n\nA: Eleven pounds an hour.\n\n**Who approves travel?** "
+        "The head does. But who is that? Ann Lee is.\n\nWhat now?"
+    )
+    found = pieces_of([block("a", text, 1.0)])[0].candidates
+    assert [(one.lead, one.text) for one in found] == [
+        ("Q: What do apprentices earn?", "A: Eleven pounds an hour."),
+        ("**Who approves travel?**", "The head does."),
+        ("**Who approves travel?**", "But who is that?"),
+        ("**Who approves travel?**", "Ann Lee is."),
+        ("**Who approves travel?**", "What now?"),
+    ]
+
+
 def test_a_list_item_is_shown_without_its_bullet_and_still_supported_by_its_own_words() -> None:
     made = replace(
         block("a", "* Controllers of revision B cannot run it.\n* The rest can.", 1.0),
