@@ -168,6 +168,14 @@ def test_a_device_map_over_the_cpu_gives_the_same(folder, expected):
     assert torch.equal(logits(folder, device_map=places), expected)
 
 
+@pytest.mark.parametrize(
+    ("place", "told"), [("cuda:99", "no device cuda:99 here.*on the CPU"), ("gpu", "'gpu' is no device")]
+)
+def test_a_device_that_is_not_there_is_named(folder, place, told):
+    with pytest.raises(EngineUnavailableError, match=told):
+        load_model(open_checkpoint(folder), LoadOptions(device_map=place))
+
+
 def test_device_map_auto_gives_the_same_where_there_is_no_card(folder, expected):
     pytest.importorskip("accelerate")
     if torch.cuda.is_available():
@@ -177,7 +185,7 @@ def test_device_map_auto_gives_the_same_where_there_is_no_card(folder, expected)
 
 def test_layers_on_a_second_device_get_their_weights_cache_and_states_there(folder, monkeypatch):
     """The device "meta" stands in for a card: it computes nothing, but refuses what lies elsewhere."""
-    monkeypatch.setattr("ragqa.gptq.model.UNUSABLE", ())
+    monkeypatch.setattr("ragqa.gptq.placing.UNUSABLE", ())
     places = {"": "meta", "model.embed_tokens": "cpu", "model.layers.0": "cpu"}
     loaded = load_model(open_checkpoint(folder), LoadOptions(device_map=places))
     decoder = Decoder(loaded, chunk=8)

@@ -138,3 +138,5 @@ def test_keys_and_lines_are_unique_whatever_the_sources_are(sources: list[str]) 
 def test_a_question_alone_that_does_not_fit_is_an_error_that_names_the_numbers() -> None:
     with pytest.raises(PromptTooLongError, match=r"takes \d+ tokens of the 50"):
         pack_prompt("Why? " * 100, [block(1, "Text.")], encode, 100, 50)
+    with pytest.raises(PromptTooLongError, match=r"may take 30\. Allow more \(--context-tokens"):
+        pack_prompt("Why? " * 100, [block(1, "Text.")], encode, 100, 50, ceiling=30)

@@ -28,6 +28,7 @@ from ragqa.cli.options import (
     WhereOption,
     one_by_one,
     require_engine,
+    require_reading_engine,
 )
 from ragqa.cli.output import progress, put, put_json, say, show
 from ragqa.cli.searching import warn_of_nothing, where_pairs
@@ -69,6 +70,7 @@ class Asking:
         from ragqa.wiring import EngineChoice, open_answerer
 
         require_engine(self.engine)
+        require_reading_engine(self.engine, self.model, self.device_map)
         if self.on_unsupported not in ("mark", "refuse"):
             raise typer.BadParameter("mark or refuse", param_hint="--on-unsupported")
         answering = AnswerSettings(

@@ -16,6 +16,7 @@ from ragqa.cli.options import (
     TopKOption,
     one_by_one,
     require_engine,
+    require_reading_engine,
 )
 from ragqa.cli.output import progress, put, put_json, say
 
@@ -93,6 +94,7 @@ class Measuring:
             raise typer.BadParameter("all, even or odd", param_hint="--part")
         if self.engine:
             require_engine(self.engine)
+            require_reading_engine(self.engine, self.model)
         if self.gold_removed and not self.engine:
             raise typer.BadParameter("only an --engine can refuse, name one too", param_hint="--gold-removed")
         if self.given and not self.engine:

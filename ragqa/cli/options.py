@@ -97,6 +97,18 @@ def require_engine(name: str) -> None:
         )
 
 
+def require_reading_engine(engine: str, model: str | None, device_map: str = "cpu") -> None:
+    """Raises a usage error where a model is named, or a place for it, and the engine takes none."""
+    from ragqa.wiring import AUTO, BEST
+
+    named = "--model" if model else "--device-map" if device_map != "cpu" else None
+    if named and (BEST if engine == AUTO else engine) == "extractive":
+        raise typer.BadParameter(
+            f"the engine {engine!r} answers without a model; name one that reads it, such as --engine gptq",
+            param_hint=named,
+        )
+
+
 def one_by_one(command: Callable[..., None]) -> Callable[..., None]:
     """The command for Typer, which knows no group of options (github.com/fastapi/typer/issues/153).
 

@@ -16,6 +16,7 @@ from ragqa.gptq.checkpoint import Checkpoint
 from ragqa.gptq.embedding import StoredEmbedding, StoredHead
 from ragqa.gptq.kernels import OLDEST_CAPABILITY
 from ragqa.gptq.linear import Kernels, TiledLinear, capability_of, gptq_linear
+from ragqa.gptq.placing import place_modules
 from ragqa.gptq.rope import normalise_rope, read_scaling, scale_rope, window_of
 from ragqa.gptq.tiles import fuse
 from ragqa.gptq.trial import Refusal, warn_of
@@ -30,8 +31,6 @@ DROPPED_KEYS = (
     "dtype",
     "transformers_version",
 )
-UNUSABLE = ("disk", "meta")
-"""Places that accelerate gives out and that compute nothing."""
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -124,7 +123,7 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> 
     values = scaled_config(checkpoint.config, options)
     module = build_empty(values)
     check_names(checkpoint, module)
-    devices = _place(module, options.device_map)
+    devices = place_modules(module, options.device_map)
     first = devices("model.embed_tokens")
     dtype = default_dtype(first) if options.dtype == "auto" else _dtype(options.dtype)
     refusals: list[Refusal] = []
@@ -257,32 +256,6 @@ def _dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise CheckpointError(f"{name!r} is no type to compute in; there are {', '.join(DTYPES)} and auto.")
     return DTYPES[name]
-
-
-def _place(module: Any, device_map: str | Mapping[str, str]) -> Any:
-    """A function from a module's name to its device. CUDA is written but untested: there was no card."""
-    if device_map == "auto":
-        from accelerate import infer_auto_device_map  # type: ignore[import-untyped]
-
-        device_map = {
-            name: f"cuda:{place}" if isinstance(place, int) else str(place)
-            for name, place in infer_auto_device_map(
-                module, no_split_module_classes=[type(module.model.layers[0]).__name__]
-            ).items()
-        }
-    named = {"": device_map} if isinstance(device_map, str) else dict(device_map)
-    if unusable := sorted({place for place in named.values() if place in UNUSABLE}):
-        raise CheckpointError(
-            f"Layers cannot run from {unusable[0]}; there is not enough memory for this model."
-        )
-
-    def device_of(name: str) -> torch.device:
-        fitting = [prefix for prefix in named if prefix == "" or f"{name}.".startswith(f"{prefix}.")]
-        if not fitting:
-            raise CheckpointError(f"The device map says nothing of {name}.")
-        return torch.device(named[max(fitting, key=len)])
-
-    return device_of
 
 
 def _all_tensors(module: nn.Module) -> list[Tensor]:

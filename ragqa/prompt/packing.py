@@ -37,6 +37,11 @@ def pack_prompt(
     limit = window - reserve if ceiling is None else min(window - reserve, ceiling)
     instruction = instruction_for(question)
     empty = len(encode(write((), instruction)))
+    if empty > limit and ceiling is not None and ceiling < window - reserve:
+        raise PromptTooLongError(
+            f"The question alone takes {empty} tokens, and the whole prompt may take {ceiling}. Allow more "
+            "(--context-tokens), or ask a shorter question."
+        )
     if empty > limit:
         raise PromptTooLongError(
             f"The question alone takes {empty} tokens of the {limit} that the window of {window} leaves it "
