@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ragqa.candidates import Candidate
 from ragqa.retriever import Retrieval
 from ragqa.types import ContextBlock, Dropped
-from ragqa.versions import outdated
+from ragqa.versions import of_another_time, outdated
 
 Rank = Callable[[str, Sequence[ContextBlock]], Sequence[Candidate]]
 """The sentences of blocks that answer a question, best first."""
@@ -20,8 +20,8 @@ class Narrowing:
     rank: Rank
 
     def __call__(self, question: str, found: Retrieval) -> Retrieval:
-        """The blocks of the best sentences, best first, and none of a version that is not asked about."""
-        past = outdated(question, found.blocks)
+        """The blocks of the best sentences, best first, and none of a version or year not asked about."""
+        past = outdated(question, found.blocks) | of_another_time(question, found.blocks)
         numbers = [n for n, block in enumerate(found.blocks) if block.document_id not in past]
         if len(numbers) > self.most:
             ranked = self.rank(question, [found.blocks[n] for n in numbers])

@@ -32,7 +32,7 @@ from ragqa.kinds import answer_lacks, lacks_asked
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
-from ragqa.versions import outdated
+from ragqa.versions import of_another_time, outdated
 from ragqa.voices import both_sides, claim_of, other_side
 from ragqa.windows import (
     READ_CONFIDENCE,
@@ -165,18 +165,26 @@ def select(
 def judge(
     question: str, blocks: Sequence[ContextBlock], embed: Embed, reader: Reader | None = None
 ) -> Judgement:
-    """What of the blocks answers the question, and how surely; with a reader, what it did not read is out."""
+    """What of the blocks answers the question, and how surely; with a reader, what it did not read is out.
+
+    Where a document of another time than the one asked about answers best, nothing does (versions.py).
+    """
     plainly, reading = load_models()
     pieces, rows = candidate_features(question, blocks, embed)
     ranked = rank(question, blocks, pieces, rows, plainly.ranking)
-    if not ranked.candidates:
-        return Judgement((), -math.inf, plainly, frozenset())
+    astray = of_another_time(question, blocks)
+    nothing = Judgement((), -math.inf, plainly, frozenset())
+    if not ranked.candidates or ranked.candidates[0].block.document_id in astray:
+        return nothing
     odds = float(plainly.confidence(confidence_features(question, ranked.rows, ranked.scores)[None, :])[0])
+    past = ranked.outdated | astray
     if reader is None:
-        return Judgement(ranked.candidates, odds, plainly, ranked.outdated)
+        return Judgement(ranked.candidates, odds, plainly, past)
     candidates, seen, proposals = read(question, ranked, odds, reader, reading.ranking)
+    if candidates[0].block.document_id in astray:
+        return nothing
     surely = float(reading.confidence(seen[None, :])[0])
-    return Judgement(candidates, surely, reading, ranked.outdated, proposals)
+    return Judgement(candidates, surely, reading, past, proposals)
 
 
 def rank(

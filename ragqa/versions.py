@@ -2,7 +2,8 @@
 
 Documents of one folder are versions of each other where their titles differ in a year or in the number
 behind "version" alone. A question that names a version's year or number is about that version, one that
-speaks of the past about an older one, any other about the newest.
+speaks of the past about an older one, any other about the newest. A version that stands alone is passed over
+too where the question names another year or number.
 """
 
 import re
@@ -42,6 +43,48 @@ def outdated(question: str, blocks: Sequence[ContextBlock]) -> frozenset[str]:
             meant = about(question, list(family.values()))
             passed_over |= {document for document, one in family.items() if one not in meant}
     return frozenset(passed_over)
+
+
+def of_another_time(question: str, blocks: Sequence[ContextBlock]) -> frozenset[str]:
+    """The ids of documents that bear a year or version in their name, and nowhere the one asked about.
+
+    What a price list of 2025 says is no answer for 2024, even where no list of 2024 is there. A version's
+    number counts only where the question has a word of the title, as other things have versions too.
+    """
+    years, numbers = set(_YEAR.findall(question)), set(_VERSION.findall(question))
+    if not (years or numbers) or _BEFORE.search(question) or _COMPARES.search(question):
+        return frozenset()
+    documents: dict[str, list[ContextBlock]] = defaultdict(list)
+    for block in blocks:
+        documents[block.document_id].append(block)
+    asked = set(_WORD.findall(question.casefold()))
+    return frozenset(
+        document
+        for document, held in documents.items()
+        if (years and _lacks_years(held, years)) or (numbers and _lacks_versions(held, numbers, asked))
+    )
+
+
+def _lacks_years(blocks: Sequence[ContextBlock], asked: set[str]) -> bool:
+    """Whether a document goes by years, but by none of these, and no block of it has one, "FY22" included."""
+    own = set(_YEAR.findall(f"{blocks[0].source} {blocks[0].title}"))
+    if not own or any(min(own) <= year <= max(own) for year in asked):
+        return False
+    date = dict(blocks[0].metadata).get("date", "")
+    text = " ".join((date, *(part for one in blocks for part in (*one.section, one.text))))
+    return not any(
+        re.search(rf"(?<!\d){year}(?!\d)|(?:\bFY ?|['’/–-]){year[2:]}(?!\d)", text) for year in asked
+    )
+
+
+def _lacks_versions(blocks: Sequence[ContextBlock], asked: set[str], words: set[str]) -> bool:
+    """Whether a document that the question names goes by a version, but has none of these anywhere."""
+    own = set(_VERSION.findall(name_of(blocks[0])))
+    if not own or not words & set(family_of(blocks[0]).split()[1:]):
+        return False
+    text = " ".join(part for one in blocks for part in (one.source, one.title, *one.section, one.text))
+    held = set(_VERSION.findall(text))
+    return not any(number == one or one.startswith(f"{number}.") for number in asked for one in held)
 
 
 def family_of(block: ContextBlock) -> str:

@@ -1,11 +1,17 @@
 """Two versions of a document: a question is about the newest, unless it says otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from ragqa.narrowing import Narrowing
+from ragqa.retriever import Retrieval
+from ragqa.selection import judge
 from ragqa.types import ContextBlock
-from ragqa.versions import family_of, outdated
+from ragqa.versions import family_of, of_another_time, outdated
 from tests.blocks import make_block
 
 
@@ -67,3 +73,55 @@ def test_the_version_may_stand_in_the_first_heading() -> None:
     ]
     assert outdated("What did version 3 of the policy say?", policies) == {"leave-2025.md"}
     assert outdated("What does the policy say?", policies) == {"leave-2023.md"}
+
+
+PRICES = block("sales/price-list-2025.csv", "Price list 2025")
+
+
+@pytest.mark.parametrize(
+    ("question", "passed_over"),
+    [
+        ("What did a buoy cost in 2024?", {PRICES.source}),
+        ("What did a buoy cost in 2025?", set()),
+        ("What does a buoy cost?", set()),
+        ("What did a buoy cost before 2024?", set()),
+        ("How did prices change since 2024?", set()),
+        ("How much leave was there under version 3 of the leave policy?", {NEW.source}),
+        ("How much leave is there under version 4 of the leave policy?", set()),
+        ("Which boards take the version 3 firmware?", set()),
+    ],
+)
+def test_a_version_that_stands_alone_is_not_taken_for_another(question: str, passed_over: set[str]) -> None:
+    assert of_another_time(question, [PRICES, replace(NEW, source="policies/leave.md")]) == {
+        one if one == PRICES.source else NEW.document_id for one in passed_over
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Sales were 3 million in 2017.", "Sales of FY17 fell.", "The 2016–17 season.", "2018 | 2017\n3 | 4"],
+)
+def test_a_report_that_has_the_year_anywhere_stays(text: str) -> None:
+    first = block("3M_2018_10K.pdf", "3M_2018_10K")
+    assert of_another_time("What were sales in 2017?", [first]) == {first.document_id}
+    assert of_another_time("What were sales in 2017?", [first, replace(first, text=text)]) == set()
+
+
+def test_a_year_within_those_of_the_name_is_meant() -> None:
+    plan = block("board/strategy-2026-2028.md", "Strategy 2026 to 2028")
+    assert of_another_time("What is planned for 2027?", [plan]) == set()
+
+
+def test_with_nothing_of_the_time_asked_about_there_is_no_answer() -> None:
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.ones((len(texts), 4), np.float32) / 2
+
+    priced = replace(PRICES, text="A buoy costs 4,200 euros.")
+    for question, refuses in (
+        ("What did a buoy cost in 2024?", True),
+        ("What does a buoy cost in 2025?", False),
+    ):
+        assert (not judge(question, [priced], embed).candidates) == refuses
+        narrowed = Narrowing(4, lambda *_: ())(question, Retrieval((priced,), ((0, 9),), ()))
+        assert (not narrowed.blocks) == refuses
+    assert judge("What did a buoy cost in 2024?", [priced], embed).selection().refuses
