@@ -223,6 +223,12 @@ class _Collection:
                 for chunk_id, distance in zip(found["ids"][0], found["distances"][0], strict=True)
             ]
 
+    def holds(self, chunk_id: int, vector: Matrix) -> bool:
+        """Whether the id is there with this unit vector."""
+        with _chroma_errors():
+            kept = self._rows.get(ids=[str(chunk_id)], include=["embeddings"])["embeddings"]
+            return len(kept) == 1 and 1 - float(np.asarray(kept[0]) @ vector) <= SAME
+
     def close(self) -> None:
         with _chroma_errors():
             self._client.close()
@@ -240,13 +246,17 @@ def _chroma_errors() -> Iterator[None]:
 
 
 def _not_found(collection: _Collection, samples: Sequence[tuple[int, Matrix]]) -> list[int]:
+    """Ids whose vector is gone, or, where most cannot be reached by their own vector, those that cannot."""
     lost = []
     for chunk_id, vector in samples:
         found = collection.query(vector, 10)
         # Equal texts have equal vectors: ten others as near as a vector is to itself are an answer too.
         if chunk_id not in {other for other, _ in found} and (len(found) < 10 or found[-1][1] > SAME):
             lost.append(chunk_id)
-    return lost
+    if 2 * len(lost) > len(samples):
+        return lost
+    # Hundreds of equal vectors are a circle that leads to few others: hard to reach is not lost.
+    return [one for one, vector in samples if one in lost and not collection.holds(one, vector)]
 
 
 def _next_folder(folder: Path) -> Path:

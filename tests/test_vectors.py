@@ -89,6 +89,12 @@ def test_a_reader_notices_that_its_generation_has_gone(tmp_path: Path) -> None:
         neighbours.search(matrix[0], 3)
 
 
+def test_a_vector_that_many_equal_ones_hide_is_no_loss(tmp_path: Path) -> None:
+    """As in a text that says one thing over and over, and another at its end."""
+    matrix = np.concatenate([np.repeat(unit(1), 300, axis=0), unit(2)[1:]])
+    assert write_generation(tmp_path, None, batches(matrix)).count == 301
+
+
 def test_many_equal_vectors_are_no_loss(tmp_path: Path) -> None:
     matrix = np.repeat(unit(2), 40, axis=0)
     generation = write_generation(tmp_path, None, batches(matrix))
