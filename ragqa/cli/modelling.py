@@ -134,11 +134,11 @@ def distil(
     ],
     out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
     calibration: CalibrationOption = None,
-    windows: Annotated[int, typer.Option("--windows", min=1, metavar="N", help="Windows to tune on.")] = 40,
+    windows: Annotated[int, typer.Option("--windows", min=1, metavar="N", help="Windows to tune on.")] = 256,
     window_tokens: Annotated[int, typer.Option("--window-tokens", min=32, help="Tokens a window.")] = 512,
     rate: Annotated[
         float, typer.Option("--rate", min=0.0, help="Highest step, as a part of a scale.")
-    ] = 2e-3,
+    ] = 5e-4,
 ) -> None:
     """Tune a quantized folder towards its full-precision model.
 

@@ -38,16 +38,17 @@ SIDES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention
 
 @dataclass(frozen=True, slots=True)
 class DistilOptions:
-    """How a folder is tuned. One window of `window_tokens` is a step; one in ten is kept apart to measure on.
+    """How a folder is tuned. One window of `window_tokens` is a step; one in ten, at most MOST_APART, is kept
+    apart to measure on.
 
     `rate` is Adam's highest step, as a part of a scale or norm weight; it falls to a twentieth. `memory` in
     bytes is what a run may take, the machine's if None.
     """
 
     calibration: Path | None = None
-    windows: int = 40
+    windows: int = 256
     window_tokens: int = 512
-    rate: float = 2e-3
+    rate: float = 5e-4
     seed: int = 0
     memory: int | None = None
 
