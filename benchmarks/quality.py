@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -173,7 +173,8 @@ def key_of(job: Job, made: QuestionSet) -> str:
     """What the figures depend on: settings, questions, documents, code and models."""
     files = sorted(made.pdfs.rglob("*")) if made.pdfs else []
     documents = [(one.id, one.title, one.text) for one in made.documents]
-    what = (asdict(job.options), made.questions, documents, [(f.name, f.stat().st_size) for f in files])
+    # As a repr has them: without who is told how far a run is, which is another function in each process.
+    what = (job.options, made.questions, documents, [(f.name, f.stat().st_size) for f in files])
     return sha256((repr(what) + code_state(unused_by(job.options))).encode()).hexdigest()
 
 
