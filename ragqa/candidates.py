@@ -168,11 +168,17 @@ def _is_heading(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> b
 
 
 def _asks(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
-    """Whether a question begins a line and something follows it: it leads to its answer, and is none."""
-    piece = pieces[number]
-    if piece.cells or number + 1 == len(pieces) or not piece.text.rstrip("*_\"'”’) ").endswith("?"):
+    """Whether a question begins a line and something that is none follows: it leads to its answer.
+
+    Questions one below the other are a list, as in a form: each says what is asked there.
+    """
+    if not _is_question(pieces[number]) or not pieces[number + 1 :] or _is_question(pieces[number + 1]):
         return False
-    return not block.text[: piece.start].rpartition("\n")[2].strip()
+    return not block.text[: pieces[number].start].rpartition("\n")[2].strip()
+
+
+def _is_question(piece: _Piece) -> bool:
+    return not piece.cells and piece.text.rstrip("*_\"'”’) ").endswith("?")
 
 
 def unnumbered(text: str) -> str:

@@ -132,6 +132,11 @@ def test_a_question_that_begins_a_line_leads_to_its_answer_and_is_none() -> None
     ]
 
 
+def test_questions_one_below_the_other_are_a_list_that_may_be_quoted() -> None:
+    lines = ["How many people do you employ?", "Who audits you?", "Send it back by May."]
+    assert shown("\n".join(lines)) == [lines[0], lines[2]]
+
+
 def test_a_list_item_is_shown_without_its_bullet_and_still_supported_by_its_own_words() -> None:
     made = replace(
         block("a", "* Controllers of revision B cannot run it.\n* The rest can.", 1.0),
