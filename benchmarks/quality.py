@@ -42,7 +42,9 @@ SINGLES = ("scifact", "cranfield", "multihop")
 DRAWN = {"qed+clapnq+squad2+nq_gold": 800, "covidqa": 500, "qed": 150, "squad2": 240}
 """Questions drawn of the large sets; those of one retriever or engine are those of the others."""
 MODEL_QUESTIONS = 20
-"""Questions of a set for an engine that generates on the CPU, and the tokens of its prompts."""
+OTHERS_QUESTIONS = 8
+"""Questions of a set for an engine that generates on the CPU, by our layers and by other software's, which
+take several times as long; and the tokens of its prompts."""
 MODEL_CONTEXT = 2_000
 SCRIPTS = {"check": False, "hostile": True}
 """Scripts beside this one that print Markdown, and whether they need a work folder for their indexes."""
@@ -111,7 +113,8 @@ def jobs(engines: list[Engine], limit: int | None) -> Iterator[Job]:
                 engine=engine.choice, gold_removed=True, part=part, limit=limit or DRAWN.get(name)
             )
             if engine.choice.name != "extractive":
-                few = min(limit or MODEL_QUESTIONS, MODEL_QUESTIONS)
+                most = OTHERS_QUESTIONS if engine.choice.name == "auto-gptq" else MODEL_QUESTIONS
+                few = min(limit or most, most)
                 options = replace(options, limit=few, answering=AnswerSettings(MODEL_CONTEXT))
             yield Job(name, options, engine.label)
 
@@ -223,12 +226,11 @@ def printed_by(script: str, kept: Kept) -> str:
 def engines_here(named: list[str]) -> list[Engine]:
     """Each engine there is, and models that were named; with the reason where one cannot be measured."""
     extra = [Engine(EngineChoice(*one.split(":", 1))) for one in named if one != "extractive"]
-    auto = "there is no environment for it (`make auto-gptq`)"
-    if auto_gptq_python().is_file():
-        auto = "the folder of gptq by other software, compared with it token for token in docs/model.md"
+    missing = why_no_model()
+    other = missing if auto_gptq_python().is_file() else "there is no environment for it (`make auto-gptq`)"
     shipped = [
-        Engine(EngineChoice("gptq", DEFAULT_MODEL), why_no_model()),
-        Engine(EngineChoice("auto-gptq", DEFAULT_MODEL), auto),
+        Engine(EngineChoice("gptq", DEFAULT_MODEL), missing),
+        Engine(EngineChoice("auto-gptq", DEFAULT_MODEL), other),
     ]
     taken = {one.label for one in extra}
     return [Engine(EngineChoice("extractive")), *extra, *(one for one in shipped if one.label not in taken)]
