@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the gptq extra is not installed")
 
 from ragqa.errors import RagqaError  # noqa: E402
+from ragqa.gptq import decoder as decoder_module  # noqa: E402
+from ragqa.gptq import linear  # noqa: E402
 from ragqa.gptq.checkpoint import open_checkpoint  # noqa: E402
 from ragqa.gptq.decoder import Decoder  # noqa: E402
 from ragqa.gptq.generate import Rules, Sampling, TextStream, choose, continue_text  # noqa: E402
@@ -92,8 +94,13 @@ def test_bf16_with_kernels_stays_near_fp32(loaded, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral"])
-def test_tokens_one_by_one_equal_all_at_once(tmp_path, family):
-    """The loops of single tokens against the prefill: the same weights and the same bf16 cache."""
+@pytest.mark.parametrize("product", [torch.float32, torch.bfloat16])
+def test_tokens_one_by_one_equal_all_at_once(tmp_path, monkeypatch, family, product):
+    """The loops of single tokens against the prefill: the same weights and the same bf16 cache, on
+    processors that multiply bf16 and on those that do not.
+    """
+    for module in (decoder_module, linear):
+        monkeypatch.setattr(module, "product_dtype", lambda _: product)
     sliding = {"sliding_window": 16} if family == "mistral" else {}
     decoder = Decoder(load(model(tmp_path / "model", family, **sliding), dtype="auto", kernels="auto"))
     together, alone = decoder.new_cache(70), decoder.new_cache(70)

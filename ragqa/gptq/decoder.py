@@ -47,8 +47,8 @@ class KvCache:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What all layers of one forward pass share: rotary tables (positions, 1, head size) and where it
-    attends.
+    """What all layers of one forward pass share: rotary tables, fp32 (positions, 1, head size), and where
+    it attends.
     """
 
     start: int
@@ -241,10 +241,13 @@ class Decoder:
         return _Step(start, end, cosine, sine, mask)
 
     def _rotary(self, start: int, end: int, states: Tensor) -> tuple[Tensor, Tensor]:
-        """The model's own cosines and sines, (positions, 1, head size); half the sines negated."""
+        """The model's own cosines and sines, (positions, 1, head size); half the sines negated.
+
+        fp32, as the compiled attention reads them, whatever the layers multiply in.
+        """
         rotary = self.model.module.model.rotary_emb
         positions = torch.arange(start, end, device=states.device).unsqueeze(0)
-        cosine, sine = (table.to(self._layers[0].dtype) for table in rotary(states[None], positions))
+        cosine, sine = rotary(states[None].float(), positions)
         sine = sine[0].clone()
         sine[:, : self.size // 2].neg_()
         return cosine[0].unsqueeze(1), sine.unsqueeze(1)
