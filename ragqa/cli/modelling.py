@@ -55,8 +55,8 @@ class Quantizing:
         float, typer.Option("--damp", min=0.0, help="Share of the mean diagonal that is added.")
     ] = 0.05
     calibration: CalibrationOption = None
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 128
-    sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 512
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Windows of calibration text.")] = 32
+    sample_tokens: Annotated[int, typer.Option("--sample-tokens", min=16, help="Tokens a window.")] = 2048
     sink_share: Annotated[
         float,
         typer.Option(

@@ -44,8 +44,8 @@ class QuantizeOptions:
     damp: float = 0.05
     clip_search: bool = True
     calibration: Path | None = None
-    samples: int = 128
-    sample_tokens: int = 512
+    samples: int = 32
+    sample_tokens: int = 2048
     sink_share: float = 0.3
     correct: bool = True
     method: Literal["gptq", "rtn"] = "gptq"

@@ -22,12 +22,14 @@ CARD = "README.md"
 class AssembleOptions:
     """How the merged weights are quantized; what is not here is as `QuantizeOptions` has it.
 
-    Groups of 64 divide the small model's widths, 128 do not.
+    Groups of 64 divide the small model's widths, 128 do not. Windows are as long as the prompts that it
+    reads, of a block or two.
     """
 
     method: Literal["gptq", "rtn"] = "gptq"
     group_size: int = 64
-    samples: int = QuantizeOptions().samples
+    samples: int = 128
+    sample_tokens: int = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,12 @@ def _quantize(merged: Path, part: Path, options: AssembleOptions, tick: Progress
     def told(step: QuantizeProgress) -> None:
         tick("quantizing", step.done, step.layers)
 
-    settings = QuantizeOptions(group_size=options.group_size, method=options.method, samples=options.samples)
+    settings = QuantizeOptions(
+        group_size=options.group_size,
+        method=options.method,
+        samples=options.samples,
+        sample_tokens=options.sample_tokens,
+    )
     quantize(merged, part, settings, told)
 
 
