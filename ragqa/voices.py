@@ -21,11 +21,7 @@ _YEAR = re.compile(r"#(?:1\d|20)\d\d")
 def claim_of(question: str, answer: str) -> Claim:
     """What an answer says that the question does not; nothing where a number is asked for and it has none."""
     asked = {token.form for token in tokens(question)}
-    claim = frozenset(
-        token.form.removesuffix("th") if token.is_number else token.form
-        for token in tokens(answer)
-        if token.is_content and token.form not in asked
-    )
+    claim = frozenset(form for form in _forms(answer) if form not in asked)
     kind = kind_of(question)
     numeric = kind is not None and kind[0] in ("time", "count")
     return frozenset() if numeric and not _years(claim) | _numbers(claim) else claim
@@ -46,9 +42,19 @@ def differ(one: Claim, other: Claim) -> bool:
 
 
 def other_side(best: Candidate, candidates: Sequence[Candidate]) -> Candidate | None:
-    """The first of the candidates that is of another document than the best and answers differently."""
+    """The first of the candidates that is of another document than the best and answers differently.
+
+    A sentence that says what the other answers with, too, does not contradict it.
+    """
     others = (one for one in candidates if one.block.document_id != best.block.document_id)
-    return next((one for one in others if differ(best.claim, one.claim)), None)
+    return next(
+        (
+            one
+            for one in others
+            if differ(best.claim, one.claim) and not _says(best, one.claim) and not _says(one, best.claim)
+        ),
+        None,
+    )
 
 
 def both_sides(best: Candidate, other: Candidate, near: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -62,6 +68,20 @@ def _repeats(one: Candidate, *sides: Candidate) -> bool:
     return any(
         one.block.document_id != side.block.document_id and not one.claim.isdisjoint(side.claim)
         for side in sides
+    )
+
+
+def _says(one: Candidate, claim: Claim) -> bool:
+    """Whether the sentence has every word of the claim."""
+    return claim <= _forms(one.shown)
+
+
+def _forms(text: str) -> Claim:
+    """The content words of a text as claims have them."""
+    return frozenset(
+        token.form.removesuffix("th") if token.is_number else token.form
+        for token in tokens(text)
+        if token.is_content
     )
 
 

@@ -72,6 +72,15 @@ def test_the_other_side_is_of_another_document() -> None:
     assert other_side(best, [best, same, echo, other]) is other
 
 
+def test_a_sentence_that_has_the_other_answer_too_is_no_contradiction() -> None:
+    """Of "146 steps, 98 of them inside" and "98 steps inside" neither excludes the other."""
+    best = told("a", "The lighthouse has 146 steps, 98 of them inside.", "146", 9.0)
+    part, other = told("b", FALSE[0], "98", 8.0), told("c", "It has 120 steps.", "120", 7.0)
+    assert other_side(best, [best, part]) is None
+    assert other_side(part, [best, part]) is None
+    assert other_side(best, [best, part, other]) is other
+
+
 def test_voices_for_one_side_count_once_and_more_of_the_same_document_stays() -> None:
     best, other = told("a", FALSE[0], "98", 9.0), told("c", TRUE, "146", 6.0)
     echo = told("b", FALSE[1], "98", 8.5)
