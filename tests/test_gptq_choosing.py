@@ -106,6 +106,24 @@ def test_a_reply_by_the_rule_begins_with_a_span_of_the_text(engine, prompt):
     assert reply.answer.splitlines()[0] in {as_answer(one.text) for one in PROPOSALS.best()}
 
 
+@pytest.mark.parametrize(("tokens", "begins"), [(5, "The red"), (6, "The red"), (3, "")])
+def test_an_answer_may_begin_as_the_refusal_does_and_is_written_whole(engine, prompt, tokens, begins):
+    """The refusal begins "The d": what is chosen has no other letter put where the two part.
+
+    An answer that has all of the refusal's deciding tokens (here bytes: "The") is none.
+    """
+    said = tuple(Word(start, end, odds) for start, end, odds in ((0, 3, 20.0), (4, 7, 21.0), (8, 11, 1.0)))
+    opinion = Opinion(0.0, Proposals((ReadSentence("a", TEXT, said),)))
+    rule = replace(NEVER, tokens=tokens, chooses=500.0)
+    reply = replace(engine, rule=rule, judge=lambda _prompt: opinion).generate(
+        prompt, GenerationOptions(max_tokens=60)
+    )
+    answer = parse_reply(reply.text, prompt).answer.splitlines()[0]
+    assert answer in {as_answer(one.text) for one in opinion.proposals.best()}
+    assert answer.startswith(begins)
+    assert answer.startswith("The") == bool(begins)
+
+
 def test_without_proposals_or_with_a_temperature_the_model_writes_by_itself(engine, prompt):
     options = GenerationOptions(max_tokens=20)
     plain = engine.generate(prompt, options).text

@@ -101,8 +101,8 @@ def _letters(tokenizer: Any, token: int) -> str:
 class RefusalConstraint:
     """The refusal, whole, or a reply that does not begin as it does: what `log_odds` and threshold say.
 
-    `decide` is told the log-odds first; what comes behind the beginning is left to `behind`. `others` are the
-    ids that may follow all but the last of the deciding ids in a reply that is to answer.
+    `decide` is told the log-odds first; a reply that is to answer is left to `behind`. `others` are the ids
+    that may follow all but the last of the deciding ids where `behind` allows any.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class RefusalConstraint:
         """The ids that may follow the reply's `ids` so far; None where any may."""
         if self.refuses:
             return frozenset({self._refusal[len(ids)]}) if len(ids) < len(self._refusal) else self._ends
-        last = len(self.first) - 1
-        if len(ids) == last and tuple(ids) == self.first[:last]:
+        wanted, last = self._behind.allowed(ids), len(self.first) - 1
+        if wanted is None and len(ids) == last and tuple(ids) == self.first[:last]:
             return self._others
-        return self._behind.allowed(ids)
+        return wanted

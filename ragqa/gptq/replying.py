@@ -57,7 +57,8 @@ class RuledReply:
     def _chosen(self, chooser: Chooser) -> tuple[int, ...]:
         """The best of the proposed answers and the model's own, if that stands in the text, too.
 
-        Nothing where nothing is proposed: then the model writes by itself.
+        None that begins as the refusal does. Nothing where nothing is proposed: then the model writes by
+        itself.
         """
         proposals = self._opinion.proposals
         choices = [Choice(self._ids(as_answer(one.text)), one.odds) for one in proposals.best()]
@@ -67,7 +68,9 @@ class RuledReply:
         odds = proposals.odds_of(self._tokenizer.decode(own)) if own else None
         if odds is not None:
             choices.append(Choice(own, odds))
-        chosen = chooser.choose(choices, self._weight)
+        refusal = self.constraint.first
+        answers = [one for one in choices if one.ids[: len(refusal)] != refusal]
+        chosen = chooser.choose(answers, self._weight)
         return chosen.ids if chosen else ()
 
     def _ids(self, text: str) -> tuple[int, ...]:
