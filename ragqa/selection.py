@@ -206,7 +206,7 @@ def read(
     question: str, ranked: Ranked, odds: float, reader: Reader, ranking: Linear
 ) -> tuple[tuple[Candidate, ...], Numbers, Proposals]:
     """The candidates that were read, best first, what says whether they answer (READ_CONFIDENCE), and the
-    answers that the reader proposes.
+    answers that the reader proposes, of documents whose other version is not the one asked about.
     """
     passages = passages_of(ranked.candidates, ranked.pieces)
     readings = reader.read(question, [Window(one.title, one.sentences) for one in passages])
@@ -229,7 +229,8 @@ def read(
         answer_lacks=answer_lacks(question, answers.get((best[0].block.key, best[0].place), "")),
         lacks_asked=lacks_asked(question, best[0].shown, is_row=best[0].is_row),
     )
-    spans = NONE if ASKS_YES_OR_NO.match(question) else proposals_of(passages, readings)
+    asked_about = {one.block.key for one in ranked.candidates if one.block.document_id not in ranked.outdated}
+    spans = NONE if ASKS_YES_OR_NO.match(question) else proposals_of(passages, readings).within(asked_about)
     return best, seen, spans
 
 

@@ -12,7 +12,7 @@ from ragqa.judging import Judging
 from ragqa.llm.engine import GenerationOptions
 from ragqa.llm.extractive import DIFFER, ExtractiveEngine, reply
 from ragqa.reader import Reader, Reading, Window, answer_words
-from ragqa.selection import select
+from ragqa.selection import judge, select
 from ragqa.types import ContextBlock, Prompt
 from ragqa.voices import both_sides, claim_of, differ, other_side
 from tests.blocks import embed, make_block
@@ -165,6 +165,14 @@ def test_the_older_version_is_no_other_side() -> None:
     blocks = [make_block(f"tower-{year}.md", text, title=f"Tower {year}") for year, text in texts.items()]
     found = select(QUESTION, blocks, embed, PointingReader())
     assert ([one.text for one in found.sentences], found.differs) == ([texts["2025"]], False)
+
+
+def test_the_older_version_proposes_no_answer(reader: Reader) -> None:
+    texts = {"2023": "The lighthouse has 98 steps.", "2025": "The lighthouse has 146 steps."}
+    blocks = [make_block(f"tower-{year}.md", text, title=f"Tower {year}") for year, text in texts.items()]
+    for question, present, absent in ((QUESTION, "146", "98"), (f"{QUESTION[:-1]} in 2023?", "98", "146")):
+        proposals = judge(question, blocks, embed, reader).proposals
+        assert (proposals.odds_of(present) is None, proposals.odds_of(absent)) == (False, None)
 
 
 def test_the_line_above_both_sides_is_no_source_and_no_claim() -> None:
