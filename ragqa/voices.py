@@ -20,8 +20,7 @@ _YEAR = re.compile(r"#(?:1\d|20)\d\d")
 
 def claim_of(question: str, answer: str) -> Claim:
     """What an answer says that the question does not; nothing where a number is asked for and it has none."""
-    asked = {token.form for token in tokens(question)}
-    claim = frozenset(form for form in _forms(answer) if form not in asked)
+    claim = _forms(answer) - _forms(question)
     kind = kind_of(question)
     numeric = kind is not None and kind[0] in ("time", "count")
     return frozenset() if numeric and not _years(claim) | _numbers(claim) else claim
