@@ -17,7 +17,7 @@ from ragqa.gptq.packing import dequantize, unpack
 from ragqa.gptq.quantize import QuantizeOptions, QuantizeProgress, layer_tensors, quantize
 from ragqa.gptq.record import recorded_layers
 from ragqa.gptq.sequential import STAGES, Calibration, Skeleton, quantize_layer, run_layer
-from ragqa.gptq.solver import Hessian, quantize_matrix
+from ragqa.gptq.solver import Hessian, column_order, quantize_matrix
 from ragqa.gptq.source import _halves_apart, open_source
 from ragqa.gptq.unfinished import UNFINISHED
 from tests.gptq_models import TEXT, make_dense, make_tokenizer
@@ -183,7 +183,9 @@ def test_a_layer_is_calibrated_on_what_the_quantized_ones_before_it_give(
         for states in hidden:
             weights = Calibration(hidden, skeleton, options.sink_share).importance(states.shape[1])
             hessian.add(second.input_layernorm(states), weights)
-        return quantize_matrix(second.self_attn.q_proj.weight, hessian.matrix, options.recipe).codes
+        reading = [second.get_submodule(name).weight for name in STAGES[0]]
+        order = column_order(reading, hessian.matrix, options.recipe)
+        return quantize_matrix(reading[0], hessian.matrix, options.recipe, order).codes
 
     full = layer_tensors(source, 0)
     quantized = {

@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ragqa.gptq.solver import Hessian, QuantizedMatrix, Recipe, find_grid, quantize_matrix, round_to_nearest
+from ragqa.gptq.solver import (
+    Hessian,
+    QuantizedMatrix,
+    Recipe,
+    column_order,
+    find_grid,
+    quantize_matrix,
+    round_to_nearest,
+)
 
 torch.set_num_threads(1)
 
@@ -29,9 +37,12 @@ def random_weight(outputs: int = 24, inputs: int = 96) -> torch.Tensor:
 
 def by_definition(weight: torch.Tensor, hessian: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """The paper's algorithm without its speedups: one column after another leaves the inverse; in float64."""
-    order = hessian.diagonal().argsort(descending=True, stable=True)
-    if not recipe.desc_act:
-        order = torch.arange(len(order))
+    order = torch.arange(len(hessian))
+    if recipe.desc_act:
+        group_of = weight.abs().mean(0).argsort(descending=True).argsort() // recipe.group_size
+        activation = hessian.diagonal()
+        mean = [float(activation[group_of == number].mean()) for number in range(int(group_of.max()) + 1)]
+        order = torch.tensor(sorted(order.tolist(), key=lambda c: (-mean[int(group_of[c])], -activation[c])))
     weight, hessian = weight.double()[:, order], hessian.double()[order][:, order]
     hessian += recipe.damp * hessian.diagonal().mean() * torch.eye(len(order))
     inverse = torch.linalg.inv(hessian)
@@ -77,7 +88,7 @@ def test_rows_of_greater_importance_count_by_it_and_are_quantized_better() -> No
 @pytest.mark.parametrize("desc_act", [True, False])
 @pytest.mark.parametrize("sym", [True, False])
 def test_codes_are_those_of_the_papers_definition(group_size: int, desc_act: bool, sym: bool) -> None:
-    recipe = Recipe(4, group_size, desc_act, sym, clip_search=False)
+    recipe = Recipe(4, group_size, desc_act, sym, clip_search=False, sweeps=0)
     weight, hessian = random_weight(), hessian_of(correlated())
     found = quantize_matrix(weight, hessian, recipe).codes
     wanted = by_definition(weight, hessian, recipe)
@@ -112,6 +123,63 @@ def test_gptq_beats_rounding_and_act_order_beats_none_on_the_layers_output(sym: 
     ordered = quantize_matrix(weight, hessian, recipe)
     assert error(ordered) < error(plain) < 0.8 * error(rounded)
     assert ordered.error == pytest.approx(error(ordered) ** 2, rel=0.02)
+
+
+def errors_of_rows(weight: torch.Tensor, hessian: torch.Tensor, found: QuantizedMatrix) -> torch.Tensor:
+    groups = found.g_idx.long()
+    difference = weight - ((found.codes - found.zeros[groups]) * found.scales[groups]).T
+    return ((difference @ hessian) * difference).sum(1)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("sym", [True, False])
+def test_polishing_lowers_the_error_of_every_row_or_leaves_it(bits: int, sym: bool) -> None:
+    weight, hessian = random_weight(), hessian_of(correlated())
+    recipe = Recipe(bits, 32, sym=sym, damp=1e-6, sweeps=0)
+    plain = quantize_matrix(weight, hessian, recipe)
+    polished = quantize_matrix(weight, hessian, replace(recipe, sweeps=2))
+    before, after = (errors_of_rows(weight, hessian, one) for one in (plain, polished))
+    assert bool((after <= before * 1.001).all())
+    assert float(after.mean()) < 0.95 * float(before.mean())
+    assert torch.equal(polished.zeros, plain.zeros)
+    assert torch.equal(polished.scales, polished.scales.half().float())
+    assert 0 <= int(polished.codes.min()) <= int(polished.codes.max()) < 2**bits
+
+
+def test_scales_that_no_code_needs_stay_and_no_row_gets_a_negative_one() -> None:
+    weight = random_weight()
+    weight[:, :32] = 0
+    weight[3] = 0
+    found = quantize_matrix(weight, hessian_of(correlated()), Recipe(group_size=32, desc_act=False))
+    assert bool((found.scales > 0).all())
+    assert bool(found.scales.isfinite().all())
+    groups = found.g_idx.long()
+    assert float(((found.codes - found.zeros[groups]) * found.scales[groups])[:, 3].abs().max()) == 0
+
+
+def test_a_grids_scale_is_the_one_of_least_squared_error_for_its_codes() -> None:
+    weight = torch.randn(200, 32, generator=torch.Generator().manual_seed(3))
+    importance = torch.rand(32, generator=torch.Generator().manual_seed(4))
+    scale, zero = find_grid(weight, Recipe(), importance)
+    units = ((weight / scale).round() + zero).clamp(0, 15) - zero
+
+    def error(by: float) -> torch.Tensor:
+        return ((units * scale * by - weight).square() * importance).sum(1)
+
+    least = error(1.0) <= torch.minimum(error(0.995), error(1.005))
+    assert float(least.float().mean()) > 0.95  # the rest would need more than three fits
+
+
+def test_one_order_for_matrices_of_the_same_inputs_puts_weights_of_one_size_into_a_group() -> None:
+    data = correlated()
+    sizes = torch.tensor([0.01, 1.0, 100.0]).repeat(32)
+    weights = [random_weight() * sizes, random_weight(outputs=8) * sizes]
+    order = column_order(weights, hessian_of(data), Recipe(group_size=32))
+    assert order.sort().values.tolist() == list(range(96))
+    for group in order.split(32):
+        assert len(sizes[group].unique()) == 1
+    found = [quantize_matrix(one, hessian_of(data), Recipe(group_size=32), order) for one in weights]
+    assert torch.equal(found[0].g_idx, found[1].g_idx)
 
 
 def test_scales_are_those_stored_and_zeros_are_never_zero() -> None:

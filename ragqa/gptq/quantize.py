@@ -21,7 +21,7 @@ from ragqa.gptq.packing import PackedLinear, dequantize, pack
 from ragqa.gptq.quantization import BITS, Quantization
 from ragqa.gptq.record import layer_digest, write_record
 from ragqa.gptq.sequential import STAGES, Calibration, Skeleton, quantize_layer, run_layer
-from ragqa.gptq.solver import Recipe, quantize_matrix, round_to_nearest
+from ragqa.gptq.solver import Recipe, column_order, quantize_matrix, round_to_nearest
 from ragqa.gptq.source import Source, open_source, portable_config
 from ragqa.gptq.unfinished import open_work, read_layer, save_layer, settings_of
 from ragqa.gptq.writing import packed_tensors, shards_of, write_checkpoint
@@ -200,16 +200,17 @@ def _quantize_one(
     errors: dict[str, float] = {}
 
     def quantize_stage(names: tuple[str, ...], hessian: Tensor | None) -> None:
-        for name in names:
-            linear = layer.get_submodule(name)
+        weights = [layer.get_submodule(name).weight for name in names]
+        order = None if hessian is None else column_order(weights, hessian, recipe)
+        for name, weight in zip(names, weights, strict=True):
             solved = (
-                round_to_nearest(linear.weight, None, recipe)
+                round_to_nearest(weight, None, recipe)
                 if hessian is None
-                else quantize_matrix(linear.weight, hessian, recipe)
+                else quantize_matrix(weight, hessian, recipe, order)
             )
             packed[name] = pack(solved.codes, solved.zeros, solved.scales, solved.g_idx, recipe.bits)
             errors[name] = solved.error
-            linear.weight.copy_(dequantize(packed[name]))
+            weight.copy_(dequantize(packed[name]))
 
     if calibration.hidden:
         quantize_layer(layer, calibration, quantize_stage)

@@ -5,10 +5,13 @@ Weights are shaped (outputs, inputs), as `torch.nn.Linear` holds them; a group i
 the order they are quantized, that share one scale and zero point per output row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ragqa.gptq.polishing import polish
 
 BLOCK = 128
 """Columns whose updates of the columns to their right are gathered into one product (section 3.3 of the
@@ -18,6 +21,10 @@ PRODUCT = 256
 CLIP_STEPS = 24
 CLIP_FLOOR = 0.55
 """The clip search tries ranges from this fraction of the full one up to all of it."""
+SMALLEST = 2.0**-24
+"""fp16's smallest subnormal: the least scale. A row of zeros gets it, and any scale is right for it."""
+FITS = 3
+"""How often a grid's scale is fitted to the codes that the scale before it gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Recipe:
 
     `sym` fixes the zero point at the middle code. `damp` is the fraction of the mean diagonal added to the
     Hessian's diagonal. `clip_search` looks for the range of least squared error instead of taking the
-    group's extremes.
+    group's extremes. `sweeps`: how often codes and scales are found anew afterwards (`polishing`).
     """
 
     bits: int = 4
@@ -35,6 +42,7 @@ class Recipe:
     sym: bool = False
     damp: float = 0.01
     clip_search: bool = True
+    sweeps: int = 2
 
     def width(self, inputs: int) -> int:
         """Columns in a group of a matrix with `inputs` input columns."""
@@ -85,32 +93,58 @@ class Hessian:
         self.rows = total
 
 
-def quantize_matrix(weight: Tensor, hessian: Tensor, recipe: Recipe) -> QuantizedMatrix:
+def quantize_matrix(
+    weight: Tensor, hessian: Tensor, recipe: Recipe, order: Tensor | None = None
+) -> QuantizedMatrix:
     """Quantize column by column, moving each column's error onto the columns not yet done.
 
-    A group's scales are found when its first column's turn comes, on weights that hold the errors so far.
+    `order` (inputs,) is the columns as they are quantized; `column_order` of this weight alone if None. A
+    group's scales are found when its first column's turn comes, on weights that hold the errors so far.
     Columns that saw no input (zero on the Hessian's diagonal) are set to zero. Raises ValueError for a
     group size that does not divide the width, and where no damping makes the Hessian positive definite.
     """
-    weight, hessian = weight.float().clone(), hessian.float().clone()
+    order = column_order([weight], hessian, recipe) if order is None else order
+    weight, hessian = weight.float()[:, order], hessian.float()[order][:, order]
     original, seen = weight.clone(), hessian.clone()
-    inputs = weight.shape[1]
-    group = recipe.width(inputs)
-    if inputs % group:
-        raise ValueError(f"group size {group} does not divide the width {inputs}")
+    group = recipe.width(weight.shape[1])
     dead = hessian.diagonal() == 0
     hessian.diagonal()[dead] = 1.0
     weight[:, dead] = 0.0
-    order = _order(hessian, recipe.desc_act)
-    factor = _inverse_factor(hessian[order][:, order], recipe.damp)
-    codes, scales, zeros = _run_columns(weight[:, order].contiguous(), factor, group, recipe)
+    aim = weight.clone()
+    damped, factor = _inverse_factor(hessian, recipe.damp)
+    codes, scales, zeros = _run_columns(weight, factor, group, recipe)
+    codes, scales = polish(aim, damped, codes, scales, zeros, recipe.bits, recipe.sweeps)
+    places = torch.arange(len(order), device=weight.device) // group
+    error = _error(original, (codes - zeros[:, places]) * scales[:, places], seen)
     back = torch.argsort(order)
-    g_idx = (back // group).to(torch.int32)
-    codes = codes[:, back]
-    quantized = (codes - zeros[:, g_idx.long()]) * scales[:, g_idx.long()]
     return QuantizedMatrix(
-        codes.T.to(torch.int32), zeros.T.to(torch.int32), scales.T, g_idx, _error(original, quantized, seen)
+        codes[:, back].T.to(torch.int32),
+        zeros.T.to(torch.int32),
+        scales.T,
+        places[back].to(torch.int32),
+        error,
     )
+
+
+def column_order(weights: Sequence[Tensor], hessian: Tensor, recipe: Recipe) -> Tensor:
+    """The columns (inputs,) in the order in which matrices with the same inputs are quantized.
+
+    With `desc_act`, columns whose weights are alike in size share a group, since a group has one range a
+    row; groups, and columns within one, go by falling activation. One order for all of `weights`, each
+    (outputs, inputs): readers that join them into one matrix keep one `g_idx`. Raises ValueError for a
+    group size that does not divide the width.
+    """
+    activation = hessian.diagonal()
+    group = recipe.width(len(activation))
+    if len(activation) % group:
+        raise ValueError(f"group size {group} does not divide the width {len(activation)}")
+    if not recipe.desc_act:
+        return torch.arange(len(activation), device=hessian.device)
+    size = torch.cat([weight.detach().float() for weight in weights]).abs().mean(0)
+    alike = size.argsort(descending=True, stable=True).reshape(-1, group)
+    alike = alike[activation[alike].mean(1).argsort(descending=True, stable=True)]
+    inside = activation[alike].argsort(dim=1, descending=True, stable=True)
+    return alike.gather(1, inside).flatten()
 
 
 def round_to_nearest(weight: Tensor, hessian: Tensor | None, recipe: Recipe) -> QuantizedMatrix:
@@ -148,15 +182,45 @@ def find_grid(weight: Tensor, recipe: Recipe, importance: Tensor | None) -> tupl
     best_scale, best_zero = _grid(low, high, recipe)
     if not recipe.clip_search:
         return best_scale, best_zero
-    best = _grid_error(weight, best_scale, best_zero, recipe.bits, importance)
+    best = _Grids(weight, importance, recipe.bits, best_scale, best_zero)
     for step in range(1, CLIP_STEPS + 1):
         shrink = 1.0 - (1.0 - CLIP_FLOOR) * step / CLIP_STEPS
-        scale, zero = _grid(low * shrink, high * shrink, recipe)
-        error = _grid_error(weight, scale, zero, recipe.bits, importance)
-        better = error < best
-        best = torch.where(better, error, best)
-        best_scale, best_zero = torch.where(better, scale, best_scale), torch.where(better, zero, best_zero)
-    return best_scale, best_zero
+        best.offer(*_grid(low * shrink, high * shrink, recipe))
+    for shift in (0.0,) if recipe.sym else (0.0, 1.0, -1.0):
+        scale, zero = best.scale, (best.zero + shift).clamp(1, 2**recipe.bits - 1)
+        for _ in range(FITS):
+            scale = best.fitted(scale, zero)
+            best.offer(scale, zero)
+    return best.scale, best.zero
+
+
+class _Grids:
+    """The grid of least squared error, for each row of `weight`, of those offered so far."""
+
+    def __init__(
+        self, weight: Tensor, importance: Tensor | None, bits: int, scale: Tensor, zero: Tensor
+    ) -> None:
+        self._weight, self._bits = weight, bits
+        self._importance = torch.ones_like(weight[:1]) if importance is None else importance
+        self.scale, self.zero = scale, zero
+        self._error = self._error_of(scale, zero)
+
+    def _error_of(self, scale: Tensor, zero: Tensor) -> Tensor:
+        difference = (_nearest(self._weight, scale, zero, self._bits) - zero).mul_(scale).sub_(self._weight)
+        return difference.square_().mul_(self._importance).sum(1, keepdim=True)
+
+    def offer(self, scale: Tensor, zero: Tensor) -> None:
+        error = self._error_of(scale, zero)
+        better = error < self._error
+        self._error = torch.where(better, error, self._error)
+        self.scale, self.zero = torch.where(better, scale, self.scale), torch.where(better, zero, self.zero)
+
+    def fitted(self, scale: Tensor, zero: Tensor) -> Tensor:
+        """The scale of least squared error for the codes that `scale` gives, as it is stored."""
+        units = _nearest(self._weight, scale, zero, self._bits) - zero
+        share = units * self._importance
+        found = (share * self._weight).sum(1, keepdim=True) / (share * units).sum(1, keepdim=True)
+        return torch.where(found > SMALLEST, found, scale).half().float()
 
 
 def _grid(low: Tensor, high: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
@@ -165,8 +229,7 @@ def _grid(low: Tensor, high: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
         high = torch.maximum(-low, high)
         low = -high
     scale = ((high - low) / top).to(torch.float16).float()
-    # fp16's smallest subnormal; a row of zeros gets it too, and any scale is right for it.
-    scale = scale.clamp(min=2.0**-24)
+    scale = scale.clamp(min=SMALLEST)
     if recipe.sym:
         return scale, torch.full_like(scale, 2.0 ** (recipe.bits - 1))
     return scale, torch.round(-low / scale).clamp(1, top)
@@ -176,21 +239,8 @@ def _nearest(weight: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
     return (torch.round(weight / scale) + zero).clamp(0, 2**bits - 1)
 
 
-def _grid_error(weight: Tensor, scale: Tensor, zero: Tensor, bits: int, importance: Tensor | None) -> Tensor:
-    difference = (_nearest(weight, scale, zero, bits) - zero).mul_(scale).sub_(weight).square_()
-    if importance is not None:
-        difference *= importance
-    return difference.sum(1, keepdim=True)
-
-
-def _order(hessian: Tensor, desc_act: bool) -> Tensor:
-    if desc_act:
-        return torch.argsort(hessian.diagonal(), descending=True, stable=True)
-    return torch.arange(hessian.shape[0], device=hessian.device)
-
-
-def _inverse_factor(hessian: Tensor, damp: float) -> Tensor:
-    """The upper Cholesky factor of the damped Hessian's inverse (step 3 of the paper's algorithm)."""
+def _inverse_factor(hessian: Tensor, damp: float) -> tuple[Tensor, Tensor]:
+    """The damped Hessian, and the upper Cholesky factor of its inverse (step 3 of the paper's algorithm)."""
     mean = hessian.diagonal().mean()
     for strength in (damp, damp * 10, damp * 100, 1.0):
         damped = hessian.clone()
@@ -201,7 +251,7 @@ def _inverse_factor(hessian: Tensor, damp: float) -> Tensor:
         upper: Tensor
         upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
         if not int(failed) and bool(torch.isfinite(upper).all()):
-            return upper
+            return damped, upper
     raise ValueError("the calibration data gives a Hessian that no damping makes positive definite")
 
 
