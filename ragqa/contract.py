@@ -181,6 +181,34 @@ def model_check_json(report: Any) -> Json:
     }
 
 
+def quantize_json(report: Any) -> Json:
+    """What `model quantize --json` prints: seconds, bytes, and each matrix's relative squared error."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "folder": str(report.folder),
+        "seconds": round(report.seconds, 1),
+        "peak_memory": report.peak_memory,
+        "calibration_tokens": report.calibration_tokens,
+        "resumed_layers": report.resumed,
+        # Rounding to nearest sees no calibration, so it knows no error of an output.
+        "errors": {one.name: one.error for one in report.errors if one.error == one.error},
+    }
+
+
+def distil_json(report: Any) -> Json:
+    """What `model distil --json` prints: KL in nats a token to the full model, seconds, bytes."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "folder": str(report.folder),
+        "kl_before": report.before,
+        "kl_after": report.after,
+        "steps": report.steps,
+        "windows": report.windows,
+        "seconds": round(report.seconds, 1),
+        "peak_memory": report.peak_memory,
+    }
+
+
 def fit_json(report: Any) -> Json:
     """What `model fit --json` prints; sizes in bytes."""
     return {"schema_version": SCHEMA_VERSION, **asdict(report)}

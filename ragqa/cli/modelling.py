@@ -109,6 +109,7 @@ def quantize(
     out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
     *,
     asked: Quantizing,
+    as_json: JsonOption = False,
 ) -> None:
     """Quantize a model with GPTQ, to an AutoGPTQ folder.
 
@@ -122,6 +123,10 @@ def quantize(
             tick("layers", step.done, step.layers)
 
         report = quantize(weights_of(source), out, asked.options(), told)
+    if as_json:
+        from ragqa.contract import quantize_json
+
+        put_json(quantize_json(report))
     say(f"Wrote {report.folder} in {report.seconds:.0f} s, peak memory {report.peak_memory / 2**30:.1f} GiB.")
 
 
@@ -139,6 +144,7 @@ def distil(
     rate: Annotated[
         float, typer.Option("--rate", min=0.0, help="Highest step, as a part of a scale.")
     ] = 5e-4,
+    as_json: JsonOption = False,
 ) -> None:
     """Tune a quantized folder towards its full-precision model.
 
@@ -152,6 +158,10 @@ def distil(
 
         options = DistilOptions(calibration, windows, window_tokens, rate)
         report = distilled(folder, weights_of(source), out, options, partial(tick, "windows"))
+    if as_json:
+        from ragqa.contract import distil_json
+
+        put_json(distil_json(report))
     say(
         f"Wrote {report.folder} in {report.seconds:.0f} s, peak memory {report.peak_memory / 2**30:.1f} GiB; "
         f"KL to the full model on windows kept apart {report.before:.4f}, now {report.after:.4f}."

@@ -9,6 +9,8 @@ codes are then the nearest to where the other columns leave the minimum (coordin
 import torch
 from torch import Tensor
 
+BLOCK = 128
+"""Columns whose changes reach the columns to their right in one product."""
 ROWS = 1024
 """Rows whose scales are solved for at once."""
 RIDGE = 1e-6
@@ -45,11 +47,18 @@ def _nearer_codes(
     inputs = weight.shape[1]
     scales, zeros, codes = _spread(scales, inputs), _spread(zeros, inputs), codes.clone()
     pull = (weight - (codes - zeros) * scales) @ hessian
-    for column in range(inputs):
-        scale, code = scales[:, column], codes[:, column]
-        moved = torch.round(code + pull[:, column] / (hessian[column, column] * scale)).clamp(0, top)
-        pull.addmm_(((moved - code) * scale).unsqueeze(1), hessian[column : column + 1], alpha=-1.0)
-        codes[:, column] = moved
+    for start in range(0, inputs, BLOCK):
+        stop = min(start + BLOCK, inputs)
+        changes = torch.empty_like(weight[:, start:stop])
+        for column in range(start, stop):
+            scale, code = scales[:, column], codes[:, column]
+            moved = torch.round(code + pull[:, column] / (hessian[column, column] * scale)).clamp(0, top)
+            change = ((moved - code) * scale).unsqueeze(1)
+            changes[:, column - start : column - start + 1] = change
+            pull[:, column:stop].addmm_(change, hessian[column : column + 1, column:stop], alpha=-1.0)
+            codes[:, column] = moved
+        # Columns to the left have had their turn, and the next sweep begins anew.
+        pull[:, stop:].addmm_(changes, hessian[start:stop, stop:], alpha=-1.0)
     return codes
 
 
