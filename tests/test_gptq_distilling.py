@@ -20,6 +20,7 @@ from ragqa.gptq.quantize import QuantizeOptions, quantize
 from ragqa.gptq.record import recorded_settings
 from ragqa.gptq.source import open_source
 from ragqa.gptq.student import Pair, ScaledLinear, Student, divergence, ignore_step
+from tests.conftest import Run
 from tests.gptq_models import TEXT, make_dense, make_tokenizer
 
 torch.set_num_threads(1)
@@ -190,3 +191,23 @@ def test_what_cannot_be_tuned_is_refused(
     with pytest.raises(CheckpointError, match="num_hidden_layers is 2 there and 3 here"):
         distil(rounded, other, tmp_path / "out", options)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_commands_print_json_for_scripts(dense: Path, text: Path, tmp_path: Path, ragqa: Run) -> None:
+    few = ("--calibration", text, "--samples", "2", "--sample-tokens", "64")
+    made = ragqa("model", "quantize", dense, "once", "--group-size", "32", *few, "--json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert told["schema_version"] == 1
+    assert told["calibration_tokens"] == 128
+    assert told["peak_memory"] > 2**20
+    assert len(told["errors"]) == 14  # two layers of seven matrices
+    rounding = ("--group-size", "32", "--round-to-nearest", "--json")
+    rounded = ragqa("model", "quantize", dense, "rounded", *rounding, cwd=tmp_path)
+    assert json.loads(rounded.stdout)["errors"] == {}
+    settings = ("--calibration", text, "--windows", "30", "--window-tokens", "64", "--rate", "2e-3")
+    tuned = ragqa("model", "distil", "rounded", dense, "tuned", *settings, "--json", cwd=tmp_path)
+    assert tuned.returncode == 0, tuned.stderr
+    told = json.loads(tuned.stdout)
+    assert told["kl_after"] < told["kl_before"]
+    assert told["windows"] == 30
