@@ -29,6 +29,7 @@ from ragqa.features import (
     lexical_scores,
 )
 from ragqa.kinds import answer_lacks, lacks_asked
+from ragqa.namesakes import of_what_is_asked
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
@@ -113,6 +114,12 @@ class Ranked:
     def scores(self) -> Numbers:
         return np.asarray([one.score for one in self.candidates])
 
+    def about(self, question: str) -> "Ranked":
+        """Those candidates that are about what the question names, not about another of its kind."""
+        kept = of_what_is_asked(question, self.candidates)
+        chosen = tuple(self.candidates[place] for place in kept)
+        return replace(self, candidates=chosen, rows=self.rows[kept])
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -167,11 +174,12 @@ def judge(
 ) -> Judgement:
     """What of the blocks answers the question, and how surely; with a reader, what it did not read is out.
 
-    Where a document of another time than the one asked about answers best, nothing does (versions.py).
+    Where a document of another time than the one asked about answers best, nothing does (versions.py), nor
+    where a sentence about another thing does and none is about the one named (namesakes.py).
     """
     plainly, reading = load_models()
     pieces, rows = candidate_features(question, blocks, embed)
-    ranked = rank(question, blocks, pieces, rows, plainly.ranking)
+    ranked = rank(question, blocks, pieces, rows, plainly.ranking).about(question)
     astray = of_another_time(question, blocks)
     nothing = Judgement((), -math.inf, plainly, frozenset())
     if not ranked.candidates or ranked.candidates[0].block.document_id in astray:

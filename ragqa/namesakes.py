@@ -1,0 +1,231 @@
+"""Sentences about another thing of the kind that a question names: crane 5 for crane 6. Pure.
+
+Passages about near things share every word but the one that counts, and neither likeness nor a model that
+reads tells them apart. What is compared is small and certain: a number or letter behind the same word
+("crane 6", "site B"), a code with the same letters ("FM-90"), a name before the same word ("York depot"),
+one of a pair of opposites ("seller"), the month in a heading. A sentence that has another in its place, and
+has the one asked for neither in itself nor above it, is about something else.
+"""
+
+import re
+import unicodedata
+from calendar import month_name
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache
+from itertools import pairwise
+
+from ragqa.candidates import Candidate
+from ragqa.citations.words import STOP_WORDS as PLAIN_WORDS
+from ragqa.features import STOP_WORDS, stem
+
+_STOP = STOP_WORDS | PLAIN_WORDS
+_WORD = re.compile(r"\d{1,3}(?:,\d{3})+|[^\W_]+(?:[.’'/-][^\W_]+)*")
+_PART = re.compile(r"[^\W_]+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)*[A-Za-z]?")
+_YEAR = re.compile(r"(?:1\d|20)\d\d")
+_LETTER = re.compile(r"[A-HJ-Z]")  # not the pronoun
+_CODE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z\d./-]+")
+_NO_CODE = re.compile(
+    r"\d+(?:\.\d+)?(?:st|nd|rd|th|s|am|pm|[kmc]?g|[kcm]?m|m?l|k?w|v|[kmg]?hz|[kmgt]b|h|min|sec|bn|ad|bc|d|x)"
+    r"|\d+(?:st|nd|rd|th)?-[a-z]{3,}",
+    re.IGNORECASE,
+)
+_MONTHS = tuple(name.lower() for name in month_name[1:])
+_MONTH_OF_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) ((?:19|20)\d\d)\b", re.IGNORECASE)
+_MEASURES = frozenset(
+    map(
+        stem,
+        """
+        hundred thousand million billion trillion percent per seconds minutes hours days weeks months years
+        decades centuries times people persons metres meters miles kilometres kilometers litres liters grams
+        tons tonnes dollars euros pounds cents points degrees inches feet acres
+        """.split(),  # noqa: SIM905  # a list of quoted words could not be read
+    )
+)
+_OPPOSITES = {
+    stem(word): stem(other)
+    for pair in """
+    largest/smallest most/least north/south east/west northern/southern eastern/western increase/decrease
+    higher/lower highest/lowest more/fewer oldest/youngest maximum/minimum above/below buy/sell import/export
+    best/worst major/minor open/close opening/closing buyer/seller landlord/tenant lender/borrower
+    employer/employee lessor/lessee licensor/licensee inbound/outbound arrival/departure arrive/depart
+    internal/external upper/lower credit/debit indoor/outdoor
+    """.split()  # noqa: SIM905
+    for word, other in (pair.split("/"), reversed(pair.split("/")))
+}
+_OPEN = re.compile(r"\b(?:besides|other than|apart from|except|instead of|or)\b", re.IGNORECASE)
+"""A question with one of these names things that the answer is not about."""
+MISSPELT = 0.72
+"""Likeness (difflib's ratio) from which one name is taken for the other, misspelt."""
+
+Labels = dict[tuple[str, bool], frozenset[str]]
+
+
+def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int]:
+    """The places of the candidates, best first, that are about what the question names.
+
+    Where the best is about another thing of its kind, only those that name the one asked for: what scores
+    next says something else.
+    """
+    wanted = missing(question, candidates[0]) if candidates else frozenset()
+    return [
+        place
+        for place, one in enumerate(candidates)
+        if wanted <= _forms(_around(one)) and not missing(question, one)
+    ]
+
+
+def missing(question: str, one: Candidate) -> frozenset[str]:
+    """What the question names and the candidate has another of in its place; as forms of words."""
+    if _OPEN.search(question):
+        return frozenset()
+    said, above = one.shown, _above(one)
+    found = {
+        *_other_labels(question, said, above),
+        *_other_codes(question, f"{said} {above}"),
+        *_other_names(question, said, above, one.block.text),
+        *_opposites(question, said, above),
+        *_other_months(question, said, above),
+    }
+    return frozenset(found)
+
+
+def _other_labels(question: str, said: str, above: str) -> Iterator[str]:
+    """Numbers and letters that other ones stand for, behind the same word."""
+    here, there, forms = _labels(said), _labels(above), _forms(f"{said} {above}")
+    for key, asked in _labels(question).items():
+        others = here.get(key, frozenset()) | there.get(key, frozenset())
+        # A letter alone is an article or a list's mark elsewhere; a number stands for itself.
+        if others and not asked & (others | forms if key[1] else others):
+            yield from asked
+
+
+def _other_codes(question: str, text: str) -> Iterator[str]:
+    asked, held, solid = _codes(question), _codes(text), _solid(text)
+    for code, letters in asked.items():
+        if code not in solid and any(letters == own and one not in asked for one, own in held.items()):
+            yield code
+
+
+def _other_names(question: str, said: str, above: str, block: str) -> Iterator[str]:
+    """Names that others stand for, before the same word.
+
+    Before a name ("Cold War", "Jesse James") only those that the whole block lacks, as people have several
+    names; nor those whose letters the block's words begin with ("EU"), or that are misspelt.
+    """
+    asked = _forms(question)
+    held = [(name, form(word)) for name, word in _named(said) if form(name) not in asked]
+    for name, word in list(_named(question, skip_first=True)) if held else ():
+        others = [one for one, follower in held if follower == form(word)]
+        text = f"{said} {above} {block if word[0].isupper() else ''}"
+        if not others or form(name) in _forms(text) or any(_stands_for(one, question) for one in others):
+            continue
+        near = (one for one in _PART.findall(text) if form(one) != form(word))
+        if not _stands_for(name, text) and not any(_alike(name, one) for one in near):
+            yield form(name)
+
+
+def _opposites(question: str, said: str, above: str) -> Iterator[str]:
+    asked, forms = _forms(question), _forms(said)
+    for word in asked:
+        other = _OPPOSITES.get(word)
+        if other in forms and other not in asked and word not in forms and word not in _forms(above):
+            yield word
+
+
+def _other_months(question: str, said: str, above: str) -> Iterator[str]:
+    """The month asked for, where what stands above is of another month of that year."""
+    for month, year in _months(question):
+        others = {one for one, of in _months(above) if of == year}
+        if others and month not in others and month not in said.casefold():
+            yield form(month)
+
+
+def _above(one: Candidate) -> str:
+    return " \n ".join((one.block.title, *one.block.section, one.lead))
+
+
+def _around(one: Candidate) -> str:
+    return f"{one.shown} {_above(one)}"
+
+
+@lru_cache(maxsize=4096)
+def form(word: str) -> str:
+    """The word as it is compared: without case, accents and common endings."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c))
+    return stem(bare.replace(",", ""))
+
+
+@lru_cache(maxsize=4096)
+def _forms(text: str) -> frozenset[str]:
+    """The forms of a text's words, of their parts, and its codes."""
+    words = [*_WORD.findall(text), *_PART.findall(text)]
+    return frozenset((*map(form, words), *_codes(text)))
+
+
+@lru_cache(maxsize=4096)
+def _labels(text: str) -> Labels:
+    """By the form of a word and whether they are numbers: the numbers or letters behind it.
+
+    "crane 6" has one, "6 cranes", "after 6", "10 June" and "within 14 days" have none.
+    """
+    found: dict[tuple[str, bool], set[str]] = {}
+    for word, label, after in _neighbours(text):
+        if word.lower() in _STOP or word.lower() in _MONTHS or len(word) < 2 or not word.isalpha():
+            continue
+        number = _NUMBER.fullmatch(label) is not None
+        counts = number and (_YEAR.fullmatch(label) or form(after) in _MEASURES)
+        if not counts and (number or _LETTER.fullmatch(label)):
+            found.setdefault((form(word), number), set()).add(form(label))
+    return {key: frozenset(labels) for key, labels in found.items()}
+
+
+@lru_cache(maxsize=4096)
+def _codes(text: str) -> dict[str, str]:
+    """Words of letters and digits, without signs, and the letters that each begins with."""
+    words = [word for word in _WORD.findall(text) if _CODE.fullmatch(word) and not _NO_CODE.fullmatch(word)]
+    solid = map(_solid, words)
+    return {one: letters[0] for one in solid if (letters := re.match(r"[a-z]+", one))}
+
+
+def _solid(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+@lru_cache(maxsize=4096)
+def _named(text: str, *, skip_first: bool = False) -> tuple[tuple[str, str], ...]:
+    """Capitalised words and the word behind each; a question's first word is a capital by its place."""
+    first = _WORD.search(text)
+    return tuple(
+        (name, word)
+        for name, word, _ in _neighbours(text)
+        if name[0].isupper()
+        and len(name) > 1
+        and not {name.lower(), word.lower()} & _STOP
+        and not any(map(str.isdigit, name + word))
+        and not word.endswith("ed")  # what was done, not what it is
+        and not (skip_first and first and first.group() == name)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _months(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((month.casefold(), year) for month, year in _MONTH_OF_YEAR.findall(text))
+
+
+def _neighbours(text: str) -> Iterator[tuple[str, str, str]]:
+    """Words that nothing but a space parts, and the word behind both."""
+    words = [(match.group(), match.start(), match.end()) for match in _WORD.finditer(text)]
+    for place, ((one, _, end), (other, start, _)) in enumerate(pairwise(words)):
+        if text[end:start] in (" ", "\n", "\u00a0", " #"):
+            yield one, other, words[place + 2][0] if place + 2 < len(words) else ""
+
+
+def _stands_for(name: str, text: str) -> bool:
+    """Whether the name is made of the first letters of words of the text."""
+    return name.isupper() and name in "".join(word[0] for word in _PART.findall(text))
+
+
+def _alike(one: str, other: str) -> bool:
+    return SequenceMatcher(None, form(one), form(other)).ratio() >= MISSPELT

@@ -1,0 +1,91 @@
+"""Sentences about another thing of the kind that a question names."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from ragqa.candidates import Candidate
+from ragqa.namesakes import missing, of_what_is_asked
+from tests.blocks import make_block
+
+
+def candidate(text: str, title: str = "", around: str = "") -> Candidate:
+    block = make_block("a.md", f"{text} {around}", title=title)
+    return Candidate(block, 0, len(text), text, text)
+
+
+def lacks(question: str, text: str, title: str = "", around: str = "") -> frozenset[str]:
+    return missing(question, candidate(text, title, around))
+
+
+CONDEMNED = "The harness for crane 5 was condemned on 8 August 2022."
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "wanted"),
+    [
+        ("When was the harness for crane 6 condemned?", CONDEMNED, {"6"}),
+        ("How much is invoice 882?", "Invoice 881 is for £4,200.", {"882"}),
+        ("When does the gate at site A open?", "The gate at site B opens at a quarter past 8.", {"a"}),
+        ("What is the price of the FM-90?", "Model: FM-50; Price: 1,890", {"fm90"}),
+        ("What is the greatest depth of the TG-400Z?", "Depth; TG-400S: 30 m; TG-400D: 100 m", {"tg400z"}),
+        ("How many vans does the York depot have?", "The Leeds depot has 14 vans.", {"york"}),
+        ("How much does Corvid Ltd owe?", "Acme Ltd owes £4,200.", {"corvid"}),
+        ("What ended the Warm War?", "The Cold War ended in 1991.", {"warm"}),
+        ("May the seller cancel within 14 days?", "The buyer may cancel within 14 days.", {"seller"}),
+        ("When does the depot open?", "The depot closes at 17:00.", {"open"}),
+    ],
+)
+def test_what_stands_in_the_place_of_the_asked_is_another(question: str, text: str, wanted: set[str]) -> None:
+    assert lacks(question, text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("When was the harness for crane 5 condemned?", CONDEMNED),
+        ("When were cranes 5 and 6 inspected?", "Crane 5 was inspected on 3 May."),
+        ("Which is larger, the P-10 or the P-20?", "The P-10 delivers 40 l/min."),
+        ("What is the price of the FM50?", "Model: FM-50; Price: 1,890"),
+        ("Can I return it within 30 days?", "You can return it within 14 days."),
+        ("When did the population reach 8 billion people?", "It will reach 10 billion people in 2080."),
+        ("How many players scored 10000 runs?", "Eleven players have scored more than 10,000 runs."),
+        ("What happened on 10 June?", "On 12 June the gate was shut."),
+        ("Who ran Forest Gump?", "Forrest Gump was run by Paramount."),
+        ("Where was René Goulaine born?", "Rene Goulaine was born in Poitou."),
+        ("What are the principles of EU law?", "The principles of European Union law are three."),
+        ("Does the Leeds or the York depot have more vans?", "The Leeds depot has 14 vans."),
+        ("When does the depot open and close?", "The depot closes at 17:00."),
+        ("Besides Britain and North America, where did they settle?", "Some settled in South Africa."),
+        ("In 2018, what was paid?", "In 2019 nothing was paid."),  # years are of versions
+    ],
+)
+def test_what_only_looks_different_is_none(question: str, text: str) -> None:
+    assert lacks(question, text) == frozenset()
+
+
+def test_what_stands_above_says_of_what_a_sentence_is() -> None:
+    asked = "When does the gate at site A open?"
+    assert lacks(asked, "The gate opens at 8:30.", title="Site B") == {"a"}
+    assert lacks(asked, "The gate opens at 7:00.", title="Site A") == frozenset()
+    chaired = "Who chaired the September 2024 board meeting?"
+    assert lacks(chaired, "Ann Lee took the chair.", title="Board minutes March 2024") == {"september"}
+    assert lacks(chaired, "Ann Lee took the chair.", title="Board minutes September 2024") == frozenset()
+
+
+def test_people_have_several_names_so_the_whole_block_is_asked() -> None:
+    asked, text = "Whom did Jesse James marry?", "Robert James married Zerelda."
+    assert lacks(asked, text) == {"jess"}
+    assert lacks(asked, text, around="His brother was Jesse.") == frozenset()
+
+
+def places(question: str, texts: Sequence[str]) -> list[int]:
+    return of_what_is_asked(question, [candidate(text) for text in texts])
+
+
+def test_where_the_best_is_of_another_only_those_that_name_the_asked_are_left() -> None:
+    asked = "When was the harness for crane 6 condemned?"
+    assert places(asked, [CONDEMNED, "Cranes are inspected in May."]) == []
+    assert places(asked, [CONDEMNED, "Lifts are not cranes.", "Crane 6 was condemned in May."]) == [2]
+    assert places(asked, ["Crane 6 was condemned in May.", CONDEMNED, "Lifts are not cranes."]) == [0, 2]
+    assert places(asked, []) == []
