@@ -24,6 +24,9 @@ _LINE_END = re.compile("[\n\r\f\u2029]")
 _HEADING = re.compile(r"\s*#{1,6}\s")
 # A tab behind something: indentation is no table.
 _TABLE_ROW = re.compile(r"\s*\S[^\t]*\t")
+# "Test press.      9.3 bar" and "Design freeze: 14 June": label and value, a line each. One such line alone
+# is wrapped or justified prose; of several that follow each other each ends with its line.
+_LABELLED = re.compile(r"\s*\S.{0,60}?\S {3,}\S|\s*(?:[A-Z]|\d+[^\W\d])[^:\n]{0,40}: \S.{0,60}$")
 _FOREIGN_STOP = re.compile(r"[。！？｡।॥۔؟]+[」』）〕】》〉”’\"')\]]*")
 _NOTE_MARKS = re.compile(r"(?:\[\d{1,3}\])+")
 _CLOSERS = re.compile(r"[)\]}”’»」』]+(?=\s|$)")
@@ -47,6 +50,12 @@ _ABBREVIATIONS = frozenset(
     signor soci spec specs stat stats supp suppl supt surg syst tech techn temp tenn thes thurs topog
     torr trad trans transl treas tues ukas univ unpub vers vice viol viron vols wash weds wisc zool
     """.split()  # noqa: SIM905  # a list of quoted words could not be read
+)
+# Of data sheets. nupunkt ends a sentence behind them; in front of what is no capital none does.
+_DATA_SHEET = re.compile(
+    r"(?:^|\s)\(?(?:max|min|temp|press|approx|ca|nom|typ|avg|incl|excl|dia|diam|freq|qty|vol|wt|tel|ref|resp|tol)"
+    r"\.\s+\Z",
+    re.IGNORECASE,
 )
 _SPACED_QUOTE = re.compile(r"([.!?] \")\s*\Z")
 
@@ -79,6 +88,7 @@ def _segments(text: str) -> Iterator[Span]:
     for line in lines:
         paragraph = position > 0 and text[position - 1] in "\f\u2029"
         alone = _TABLE_ROW.match(line) or _TABLE_ROW.match(before) or _HEADING.match(before)
+        alone = alone or (_LABELLED.match(line) and _LABELLED.match(before))
         if paragraph or alone or not line.strip() or _MARKER.match(line):
             yield start, position
             start = position
@@ -116,9 +126,19 @@ def _cuts(segment: str) -> list[int]:
     if len(segment) < 3:
         return []
     masked = _LONG_RUN.sub(lambda run: "x" * len(run.group()), segment)
-    found = {start for start, _ in _tokenizer().span_tokenize(masked) if 0 < start < len(segment)}
+    found = {
+        start
+        for start, _ in _tokenizer().span_tokenize(masked)
+        if 0 < start < len(segment) and not _goes_on(segment, start)
+    }
     plain = (stop for stop in _PLAIN_STOP.finditer(masked) if stop[1].casefold() not in _ABBREVIATIONS)
     return sorted(found | {stop.end() for stop in plain})
+
+
+def _goes_on(segment: str, cut: int) -> bool:
+    """Whether a value stands behind its label, or a word behind an abbreviation of data sheets."""
+    short = not segment[cut].isupper() and _DATA_SHEET.search(segment, max(0, cut - 12), cut)
+    return segment.endswith("   ", max(0, cut - 3), cut) or bool(short)
 
 
 def _repair(segment: str, cuts: list[int]) -> list[int]:

@@ -99,8 +99,16 @@ class Passage:
 
 @lru_cache(maxsize=20_000)
 def content_words(text: str) -> tuple[str, ...]:
-    """The stems of a text's words in order, those without content left out."""
-    return tuple(stem(word) for word in WORD.findall(text.lower()) if word not in STOP_WORDS)
+    """The stems of a text's words in order, those without content left out.
+
+    "IT", "US" and "WHO" among other words are names, and kept as they are written.
+    """
+    shouts = text.isupper()
+    return tuple(
+        stem(word.lower()) if word.lower() not in STOP_WORDS else word
+        for word in WORD.findall(text)
+        if word.lower() not in STOP_WORDS or (len(word) > 1 and word.isupper() and not shouts)
+    )
 
 
 def stem(word: str) -> str:

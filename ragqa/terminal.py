@@ -17,6 +17,7 @@ from ingest.pipeline import Report
 from ragqa.types import Answer, Citation, ContextBlock, Hit, Sentence
 
 WORD = re.compile(r"\w+")
+MARK = re.compile(r"\[(\d{1,3})\]")
 PIPE_WIDTH = 1 << 30
 """Columns of what is no terminal: indented text is cut at the width, and nothing may be lost in a pipe."""
 VERDICT_NOTES = {"partial": "only partly supported", "unsupported": "not supported by the documents"}
@@ -70,7 +71,8 @@ def answer_text(answer: Answer) -> Text:
     text = Text()
     end = 0
     for sentence in answer.sentences:
-        text.append(printable(answer.text[end : sentence.end]))
+        # A document's own "[1]" must not pass for one of ours.
+        text.append(MARK.sub(r"(\1)", printable(answer.text[end : sentence.end])))
         end = sentence.end
         marks = "".join(f"[{number}]" for number in sentence.citations)
         if marks:
@@ -81,7 +83,7 @@ def answer_text(answer: Answer) -> Text:
                 f": {', '.join(one_line(item) for item in sentence.missing)}" if sentence.missing else ""
             )
             text.append(f" ({doubt}{missing})", style="red")
-    text.append(printable(answer.text[end:]))
+    text.append(MARK.sub(r"(\1)", printable(answer.text[end:])))
     return text
 
 

@@ -6,7 +6,15 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from ragqa.features import CONFIDENCE_FEATURES, FEATURES, Passage, features, lexical_scores, stem
+from ragqa.features import (
+    CONFIDENCE_FEATURES,
+    FEATURES,
+    Passage,
+    content_words,
+    features,
+    lexical_scores,
+    stem,
+)
 from ragqa.kinds import kind_of
 from ragqa.selection import load_models
 from ragqa.types import ContextBlock
@@ -47,6 +55,15 @@ def test_the_held_column_is_that_of_the_kind_asked_for() -> None:
     rows = features("When did it open?", [passage], [[0.5, 0.5]])
     assert rows[:, FEATURES.index("held_time")].tolist() == [1.0, 0.0]
     assert rows[:, FEATURES.index("lacks_kind")].tolist() == [0.0, 1.0]
+
+
+def test_plain_words_in_capitals_are_names_unless_all_is_in_capitals() -> None:
+    assert content_words("What is the IT budget?") == ("IT", "budget")
+    assert content_words("Who told it to us?") == ("told",)
+    assert content_words("WHO PAYS IT TO US") == ("pay",)
+    rows = [Passage(("Sales: 120000", "IT: 45000"), "Budget", 1.0)]
+    sales, it = lexical_scores("What is the budget of IT?", rows)[0]
+    assert it > sales
 
 
 def test_rare_words_weigh_more_than_common_ones() -> None:

@@ -121,3 +121,34 @@ def test_a_hundred_thousand_characters_of_anything_take_linear_time(piece: str) 
 )
 def test_a_plain_word_is_no_abbreviation(text: str, parts: int) -> None:
     assert len(sentence_spans(text)) == parts
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Working press.   6.2 bar", "Test press.      9.3 bar", "Relief press.    7.0 bar"),
+        ("Max. pressure: 16 bar", "Min. temp.: -20 °C", "Max. temp.: 120 °C", "Weight: 3.4 kg"),
+        ("Kick-off: 3 May 2024", "Design freeze: 14 June 2024", "Delivery: Q3/2024"),
+    ],
+)
+def test_a_label_and_its_value_stay_together_and_apart_from_the_next(lines: tuple[str, ...]) -> None:
+    text = "\n".join(lines)
+    assert tuple(text[start:end] for start, end in sentence_spans(text)) == lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The max. flow is 3 litres a second and the min. flow 1 litre.",
+        "Max. flow (litres): 180; Price (EUR): 2,340",
+        "He went to the\nstore: milk and\nbread were sold.",
+        "He sold, in the\nOld Store: milk and bread.",
+    ],
+)
+def test_an_abbreviation_of_data_sheets_or_a_colon_in_prose_ends_nothing(text: str) -> None:
+    assert sentence_spans(text) == ((0, len(text)),)
+
+
+def test_a_sentence_that_ends_in_such_an_abbreviation_ends() -> None:
+    text = "Set it to the max. Then wait."
+    assert [text[start:end] for start, end in sentence_spans(text)] == ["Set it to the max.", "Then wait."]

@@ -47,6 +47,13 @@ def test_an_unsupported_sentence_is_marked_with_what_is_missing(index_path: Path
     assert "4,711" in text
 
 
+def test_a_documents_own_marks_do_not_pass_for_citations(index_path: Path) -> None:
+    text = shown(
+        index_path, "Every employee has 28 days of paid leave [2] [7] a year.\nSource:\nsource: leave.md"
+    )
+    assert "Every employee has 28 days of paid leave (2) (7) a year. [1]" in text
+
+
 def test_a_refusal_says_why(index_path: Path) -> None:
     assert "Passages were found, but none that answers." in shown(index_path, "I don't know.")
 
