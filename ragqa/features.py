@@ -103,7 +103,7 @@ def content_words(text: str) -> tuple[str, ...]:
 
     "IT", "US" and "WHO" among other words are names, and kept as they are written.
     """
-    shouts = text.isupper()
+    shouts = text.isupper() and len(WORD.findall(text)) > 3
     return tuple(
         stem(word.lower()) if word.lower() not in STOP_WORDS else word
         for word in WORD.findall(text)

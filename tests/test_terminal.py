@@ -1,6 +1,7 @@
 """What people see: numbered citations, places, highlighted quotes, and nothing that acts on a terminal."""
 
 import io
+import json
 import unicodedata
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ragqa.llm.replay import ReplayEngine
 from ragqa.settings import AnswerSettings
 from ragqa.terminal import answer_view, printable, stats_lines
 from ragqa.wiring import open_retriever
+from tests.conftest import Run
 
 QUESTION = "How many days of paid leave does an employee have?"
 
@@ -47,11 +49,13 @@ def test_an_unsupported_sentence_is_marked_with_what_is_missing(index_path: Path
     assert "4,711" in text
 
 
-def test_a_documents_own_marks_do_not_pass_for_citations(index_path: Path) -> None:
-    text = shown(
-        index_path, "Every employee has 28 days of paid leave [2] [7] a year.\nSource:\nsource: leave.md"
-    )
-    assert "Every employee has 28 days of paid leave (2) (7) a year. [1]" in text
+def test_a_documents_own_marks_do_not_pass_for_citations(tmp_path: Path, ragqa: Run) -> None:
+    (tmp_path / "terms.md").write_text("# Terms\n\nThe payment term of all invoices is 21 days [7] [12].\n")
+    ragqa("ingest", "terms.md", cwd=tmp_path)
+    asked = ("ask", "What is the payment term of invoices?")
+    assert "invoices is 21 days (7) (12). [1]" in ragqa(*asked, cwd=tmp_path).stdout
+    answer = json.loads(ragqa(*asked, "--json", cwd=tmp_path).stdout)
+    assert "21 days [7] [12]." in answer["answer"]
 
 
 def test_a_refusal_says_why(index_path: Path) -> None:
