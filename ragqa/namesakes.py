@@ -4,12 +4,14 @@ Passages about near things share every word but the one that counts, and neither
 reads tells them apart. What is compared is small and certain: a number or letter behind the same word
 ("crane 6", "site B"), a code with the same letters ("FM-90"), a name before the same word ("York depot"),
 one of a pair of opposites ("seller"), the month in a heading. A sentence that has another in its place, and
-has the one asked for neither in itself nor above it, is about something else.
+has the one asked for neither in itself nor above it, is about something else. So are a table's rows beside
+the one whose first cell the question names.
 """
 
 import re
 import unicodedata
 from calendar import month_name
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -17,7 +19,7 @@ from itertools import pairwise
 
 from ragqa.candidates import Candidate
 from ragqa.citations.words import STOP_WORDS as PLAIN_WORDS
-from ragqa.features import STOP_WORDS, stem
+from ragqa.features import STOP_WORDS, content_words, stem
 
 _STOP = STOP_WORDS | PLAIN_WORDS
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+|[^\W_]+(?:[.’'/-][^\W_]+)*")
@@ -69,11 +71,30 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
     next says something else.
     """
     wanted = missing(question, candidates[0]) if candidates else frozenset()
+    beside = _beside_named_rows(question, candidates)
     return [
         place
         for place, one in enumerate(candidates)
-        if wanted <= _forms(_around(one)) and not missing(question, one)
+        if place not in beside and wanted <= _forms(_around(one)) and not missing(question, one)
     ]
+
+
+def _beside_named_rows(question: str, candidates: Sequence[Candidate]) -> frozenset[int]:
+    """The places of rows in tables of which the question names other rows, by all words of their first cell.
+
+    Of "Sales" and "Sales Europe" a question about Sales Europe names the second.
+    """
+    asked = frozenset(content_words(question))
+    tables: dict[str, dict[int, frozenset[str]]] = defaultdict(dict)
+    for place, one in enumerate(candidates):
+        if one.is_row:
+            tables[one.block.key][place] = frozenset(content_words(one.text.partition("\t")[0]))
+    beside: set[int] = set()
+    for labels in tables.values():
+        named = {label for label in labels.values() if label <= asked and any(map(str.isalpha, label))}
+        fullest = {label for label in named if not any(label < other for other in named)}
+        beside |= {place for place, label in labels.items() if fullest and label not in fullest}
+    return frozenset(beside)
 
 
 def missing(question: str, one: Candidate) -> frozenset[str]:

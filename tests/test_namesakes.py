@@ -89,3 +89,26 @@ def test_where_the_best_is_of_another_only_those_that_name_the_asked_are_left() 
     assert places(asked, [CONDEMNED, "Lifts are not cranes.", "Crane 6 was condemned in May."]) == [2]
     assert places(asked, ["Crane 6 was condemned in May.", CONDEMNED, "Lifts are not cranes."]) == [0, 2]
     assert places(asked, []) == []
+
+
+def rows_left(question: str, labels: Sequence[str]) -> list[str]:
+    block = make_block("a.md", "\n".join(f"{label}\t100" for label in labels))
+    rows = [
+        Candidate(block, 0, 1, f"{label}\t100", f"Name: {label}; Sum: 100", is_row=True) for label in labels
+    ]
+    return [labels[place] for place in of_what_is_asked(question, rows)]
+
+
+@pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("How much has IT spent?", ["IT"]),
+        ("How much has it spent?", ["Sales", "IT", "Sales Europe", "3"]),
+        ("What did Sales Europe spend?", ["Sales Europe"]),
+        ("What did sales spend?", ["Sales"]),
+        ("What did Legal spend?", ["Sales", "IT", "Sales Europe", "3"]),
+        ("What did the 3 departments spend?", ["Sales", "IT", "Sales Europe", "3"]),
+    ],
+)
+def test_a_row_that_is_named_leaves_out_those_beside_it(question: str, left: list[str]) -> None:
+    assert rows_left(question, ["Sales", "IT", "Sales Europe", "3"]) == left
