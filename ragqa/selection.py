@@ -34,7 +34,7 @@ from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
 from ragqa.versions import of_another_time, outdated
-from ragqa.voices import both_sides, claim_of, other_side
+from ragqa.voices import amends, both_sides, claim_of, other_side
 from ragqa.windows import (
     READ_CONFIDENCE,
     READ_FEATURES,
@@ -53,6 +53,8 @@ ANSWER_SENTENCES = 3
 OTHER_SIDE = 7.0
 """Least score of a sentence that is shown because another document answers differently. Of lower ones most
 say something else: benchmarks/hostile.py and the even halves, docs/decisions.md."""
+AMENDMENT = 3.0
+"""Scores by which a sentence may fall behind the best where one of the two amends the other's document."""
 OUTDATED = 2.0
 """Scores by which a sentence falls where another version of its document is asked about."""
 
@@ -146,12 +148,17 @@ class Judgement:
             if len(chosen) < ANSWER_SENTENCES and one.score >= best.score - self.model.margin:
                 chosen.setdefault(plain(one.shown), one)
         sentences = tuple(chosen.values())
-        other = other_side(best, [one for one in same_age if one.score >= OTHER_SIDE])
+        other = other_side(best, [one for one in same_age if self._weighs(one, best)])
         if other is not None:
             sentences = both_sides(best, other, sentences)[:ANSWER_SENTENCES]
         confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, self.odds))))
         refuses = confidence < self.model.threshold
         return Selection(sentences, confidence, refuses, other is not None)
+
+    def _weighs(self, one: Candidate, best: Candidate) -> bool:
+        """Whether the candidate scores high enough to be shown where it answers differently."""
+        near = one.score >= best.score - AMENDMENT and (amends(one) or amends(best))
+        return one.score >= OTHER_SIDE or near
 
     @property
     def surplus(self) -> float:

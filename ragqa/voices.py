@@ -16,6 +16,10 @@ Claim = frozenset[str]
 """The words of an answer as they are compared, without those of the question."""
 
 _YEAR = re.compile(r"#(?:1\d|20)\d\d")
+_AMENDS = re.compile(
+    r"\b(?:is|are|was|were|be)(?: hereby)? (?:amended|replaced|superseded|deleted|varied)\b|\bwith effect from\b",
+    re.IGNORECASE,
+)
 
 
 def claim_of(question: str, answer: str) -> Claim:
@@ -54,6 +58,11 @@ def other_side(best: Candidate, candidates: Sequence[Candidate]) -> Candidate | 
         ),
         None,
     )
+
+
+def amends(one: Candidate) -> bool:
+    """Whether the sentence says that it changes what another document says, as amendments of contracts do."""
+    return _AMENDS.search(one.shown) is not None
 
 
 def both_sides(best: Candidate, other: Candidate, near: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from ragqa.selection import judge, select
 from ragqa.types import ContextBlock, Prompt
 from ragqa.voices import both_sides, claim_of, differ, other_side
 from tests.blocks import embed, make_block
+from tests.conftest import Run
 
 
 class Embedder:
@@ -182,3 +184,19 @@ def test_the_line_above_both_sides_is_no_source_and_no_claim() -> None:
     parsed = parse_reply(reply(sentences, blocks, differs=True), prompt)
     assert parsed.answer == f"{DIFFER}\n\n{FALSE[0]}\n\n{TRUE}"
     assert set(parsed.claimed) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What is the annual retainer that Halvorsen pays?", "What was the annual retainer before July 2023?"],
+)
+def test_what_an_amendment_changes_is_shown_beside_it(tmp_path: Path, ragqa: Run, question: str) -> None:
+    agreement = "# Services Agreement\n\n3.3 The annual retainer is GBP 128,000, exclusive of VAT.\n"
+    changed = "2. Clause 3.3 is amended: with effect from 1 July 2023 the annual retainer is GBP 141,500.\n"
+    (tmp_path / "msa.md").write_text(agreement)
+    (tmp_path / "amendment.md").write_text(f"# Amendment No. 1\n\n{changed}")
+    ragqa("ingest", "msa.md", "amendment.md", cwd=tmp_path)
+    shown = ragqa("ask", question, cwd=tmp_path).stdout
+    assert shown.startswith("The documents differ:")
+    assert "128,000" in shown
+    assert "141,500" in shown
