@@ -17,7 +17,7 @@ Claim = frozenset[str]
 
 _YEAR = re.compile(r"#(?:1\d|20)\d\d")
 _AMENDS = re.compile(
-    r"\b(?:is|are|was|were|be)(?: hereby)? (?:amended|replaced|superseded|deleted|varied)\b|\bwith effect from\b",
+    r"\b(?:is|are|be)(?: hereby)? (?:amended|replaced|superseded|deleted|varied)\b|\bwith effect from\b",
     re.IGNORECASE,
 )
 
