@@ -13,6 +13,7 @@ import unicodedata
 from calendar import month_name
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import pairwise
@@ -77,6 +78,21 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
         for place, one in enumerate(candidates)
         if place not in beside and wanted <= _forms(_around(one)) and not missing(question, one)
     ]
+
+
+def naming_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates; the best sentence of the best one's block first that has all names of the question, if
+    the best has not.
+
+    For questions that are answered by yes or no: "It does not run on Linux" answers, not what it runs on.
+    """
+    words = _WORD.findall(question)[1:]
+    names = {form(word) for word in words if word[0].isupper() and word.lower() not in _STOP}
+    best = candidates[0]
+    if names <= _forms(_around(best)):
+        return tuple(candidates)
+    block = [one for one in candidates if one.block.key == best.block.key and names <= _forms(_around(one))]
+    return (replace(block[0], score=best.score), *candidates) if block else tuple(candidates)
 
 
 def _beside_named_rows(question: str, candidates: Sequence[Candidate]) -> frozenset[int]:

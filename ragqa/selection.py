@@ -29,7 +29,7 @@ from ragqa.features import (
     lexical_scores,
 )
 from ragqa.kinds import answer_lacks, lacks_asked
-from ragqa.namesakes import of_what_is_asked
+from ragqa.namesakes import naming_first, of_what_is_asked
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
@@ -198,6 +198,8 @@ def judge(
     candidates, seen, proposals = read(question, ranked, odds, reader, reading.ranking)
     if candidates[0].block.document_id in astray:
         return nothing
+    if ASKS_YES_OR_NO.match(question):
+        candidates = naming_first(question, candidates)
     surely = float(reading.confidence(seen[None, :])[0])
     return Judgement(candidates, surely, reading, past, proposals)
 
