@@ -81,18 +81,19 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
 
 
 def naming_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates; the best sentence of the best one's block first that has all names of the question, if
-    the best has not.
+    """The candidates; first the best sentence of the best one's block that has the question's names which the
+    best has not.
 
     For questions that are answered by yes or no: "It does not run on Linux" answers, not what it runs on.
     """
     words = _WORD.findall(question)[1:]
     names = {form(word) for word in words if word[0].isupper() and word.lower() not in _STOP}
     best = candidates[0]
-    if names <= _forms(_around(best)):
-        return tuple(candidates)
-    block = [one for one in candidates if one.block.key == best.block.key and names <= _forms(_around(one))]
-    return (replace(block[0], score=best.score), *candidates) if block else tuple(candidates)
+    lacking = names - _forms(_around(best))
+    naming = [
+        one for one in candidates if one.block.key == best.block.key and lacking <= _forms(_around(one))
+    ]
+    return (replace(naming[0], score=best.score), *candidates) if lacking and naming else tuple(candidates)
 
 
 def _beside_named_rows(question: str, candidates: Sequence[Candidate]) -> frozenset[int]:

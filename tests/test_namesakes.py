@@ -116,7 +116,7 @@ def test_a_row_that_is_named_leaves_out_those_beside_it(question: str, left: lis
 
 def test_a_yes_or_no_answer_is_of_what_the_question_names() -> None:
     texts = ("TideView runs on macOS 12 or newer.", "It costs nothing.", "It does not run on Linux.")
-    block = make_block("faq.md", " ".join(texts), title="TideView")
+    block = make_block("faq.md", " ".join(texts), title="Support")
     found = [Candidate(block, 0, 1, text, text, score=-place) for place, text in enumerate(texts)]
     first = naming_first("Does TideView run on Linux?", found)[0]
     assert (first.shown, first.score) == (texts[2], 0)
