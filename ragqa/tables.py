@@ -61,8 +61,8 @@ def heads(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
 
 
 def is_value(cell: str) -> bool:
-    """Whether a cell holds a number that is no year."""
-    return any(char.isdigit() for char in _YEAR.sub("", cell))
+    """Whether a cell holds a number that is no year; the raised digit of m³ is part of a unit."""
+    return any(map(str.isdecimal, _YEAR.sub("", cell)))
 
 
 def in_words(row: Sequence[str], names: Sequence[str]) -> str:

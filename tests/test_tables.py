@@ -58,6 +58,8 @@ def test_lines_that_only_draw_are_no_rows() -> None:
         ([("", "Years", ""), ("", "2019", "2018"), ("Sales", "9", "8")], (2, ("", "2019", "2018"))),
         # The page did not show where the columns part: they stay without names.
         ([("Code Name", "Range", "Level"), ("B01 lamp", "on"), ("B02 pump", "off")], (1, ())),
+        # A raised digit belongs to a unit.
+        ([("Model", "Flow (m³/h)", "Price"), ("P-1", "12", "340")], (1, ("Model", "Flow (m³/h)", "Price"))),
         ([("alone", "2")], (0, ())),
         ([], (0, ())),
     ],
