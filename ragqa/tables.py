@@ -1,7 +1,8 @@
 """Rows of tables as people read them: each cell behind the name of its column. Pure.
 
 A row is a line with tabs, as ingest writes tables, or with pipes, as plain text draws them. Which row names
-the columns is not stored with the text: it is told from the rows.
+the columns is not stored with the text, and of a sheet or a page ingest guesses it, too: it is told from the
+rows.
 """
 
 import re
@@ -13,6 +14,8 @@ AS_WIDE = 0.8
 _PIPES = re.compile(r"\|.*\|")
 _RULE = re.compile(r"[\s|:+=_-]+")
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
+_NUMBER = re.compile(r"\d")
+_VALUE = re.compile(r"[\W_]*(?:(?:EUR|USD|GBP|CHF)\s*)?\d")
 _LABELS = frozenset(("source", "sources", "reference", "references", "citation", "citations"))
 """Names of columns that a reply must not begin a line with: there they announce its sources."""
 
@@ -38,10 +41,10 @@ def is_rule(line: str) -> bool:
 def header_rows(rows: Sequence[Sequence[str]]) -> tuple[int, tuple[str, ...]]:
     """How many of the first rows of a table head it, and the names of its columns; (0, ()) where none do.
 
-    Rows that begin with an empty cell head the ones below them. A first row without numbers (years aside) is
-    a header where numbers follow; of two columns only where every other row has a number in the second, as
-    such tables are often a list of names with their values. Columns have no names where rows differ in width:
-    a page does not always show where its columns part.
+    Rows that begin with an empty cell head the ones below them. A first row without values is a header; of
+    two columns only where it has no number (years aside) and every other row has one in the second, as such
+    tables are often a list of names with their values. Columns have no names where rows differ in width: a
+    page does not always show where its columns part.
     """
     if len(rows) < 2:
         return 0, ()
@@ -54,15 +57,36 @@ def header_rows(rows: Sequence[Sequence[str]]) -> tuple[int, tuple[str, ...]]:
 
 
 def heads(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row of a table names its columns."""
-    if any(map(is_value, first)):
-        return False
-    return len(first) > 2 or all(any(map(is_value, row[1:])) for row in rows)
+    """Whether the first row of a table names its columns.
+
+    Of three columns and more the names may have numbers in them (`Q1`, `Tier 1`, `TG-400S`, `At 20 °C`), but
+    for what the cells below have, too: `Level 1` above `Level 2` is a first row.
+    """
+    if len(first) > 2:
+        return not any(
+            is_value(cell) or any(_is_numbered_alike(cell, row[place]) for row in rows if place < len(row))
+            for place, cell in enumerate(first)
+        )
+    return not any(map(has_number, first)) and all(any(map(has_number, row[1:])) for row in rows)
+
+
+def has_number(cell: str) -> bool:
+    """Whether a cell holds a number that is no year; the raised digit of m³ is part of a unit."""
+    return any(map(str.isdecimal, _YEAR.sub("", cell)))
 
 
 def is_value(cell: str) -> bool:
-    """Whether a cell holds a number that is no year; the raised digit of m³ is part of a unit."""
-    return any(map(str.isdecimal, _YEAR.sub("", cell)))
+    """Whether a cell begins with a number that is no year, or with a currency and one: `£185`, `30 m`."""
+    return _VALUE.match(_YEAR.sub("", cell)) is not None
+
+
+def _is_numbered_alike(cell: str, other: str) -> bool:
+    """Whether two cells say the same up to a number: `Level 1`, `Level 2`."""
+    return has_number(cell) and has_number(other) and _up_to_number(cell) == _up_to_number(other)
+
+
+def _up_to_number(cell: str) -> str:
+    return _NUMBER.split(_YEAR.sub("", cell), maxsplit=1)[0].casefold()
 
 
 def in_words(row: Sequence[str], names: Sequence[str]) -> str:

@@ -60,6 +60,15 @@ def test_lines_that_only_draw_are_no_rows() -> None:
         ([("Code Name", "Range", "Level"), ("B01 lamp", "on"), ("B02 pump", "off")], (1, ())),
         # A raised digit belongs to a unit.
         ([("Model", "Flow (m³/h)", "Price"), ("P-1", "12", "340")], (1, ("Model", "Flow (m³/h)", "Price"))),
+        # Numbers within names; but for those that go on below.
+        ([("Item", "Q1", "Q2"), ("Sales", "41", "53")], (1, ("Item", "Q1", "Q2"))),
+        ([("Depth", "TG-400S", "TG 400"), ("wet", "30 m", "9 m")], (1, ("Depth", "TG-400S", "TG 400"))),
+        ([("Metal", "At 20 °C", "At 100 °C"), ("Zinc", "1", "2")], (1, ("Metal", "At 20 °C", "At 100 °C"))),
+        ([("Loan", "Tier 1", "Tier 2"), ("lamp", "No", "Yes")], (1, ("Loan", "Tier 1", "Tier 2"))),
+        ([("Ann", "Level 1", "on"), ("Bob", "Level 2", "off")], (0, ())),
+        ([("B01 lamp", "on", "dry"), ("B02 pump", "off", "wet")], (0, ())),
+        ([("Meals", "EUR 30", "Paris"), ("Hotel", "185", "Rome")], (0, ())),
+        ([("Notice", "up to 4 weeks"), ("Payment", "30 days net")], (0, ())),
         ([("alone", "2")], (0, ())),
         ([], (0, ())),
     ],
@@ -78,6 +87,11 @@ def test_a_row_is_shown_with_the_names_of_its_columns_and_quoted_as_it_stands() 
 def test_column_names_from_the_metadata_count_for_rows_cut_off_from_their_header() -> None:
     rows = LIMITS.split("\n", 1)[1]
     assert shown(rows, "Region | Hotel per night | Meals per day")[1].startswith("Region: Cape Verde; Hotel")
+
+
+def test_a_header_with_numbers_in_its_names_is_no_answer_and_names_the_columns() -> None:
+    text = "Material\tAt 20 °C\tAt 100 °C\nCopper\t401 W/mK\t393 W/mK"
+    assert shown(text) == ["Material: Copper; At 20 °C: 401 W/mK; At 100 °C: 393 W/mK"]
 
 
 def test_two_cells_are_a_name_and_its_value() -> None:
