@@ -11,6 +11,7 @@ from collections.abc import Sequence
 AS_WIDE = 0.8
 """Share of the rows of a table that must be as wide as its header for its columns to be named."""
 
+_BAR = re.compile(r"(?:^|\s)\|(?=\s|$)")
 _PIPES = re.compile(r"\|.*\|")
 _RULE = re.compile(r"[\s|:+=_-]+")
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
@@ -31,6 +32,28 @@ def cells_of(line: str) -> tuple[str, ...]:
         return ()
     cells = tuple(" ".join(part.split()) for part in parts)
     return cells if sum(map(bool, cells)) > 1 else ()
+
+
+def row_start(text: str, start: int) -> int:
+    """Where the row at a place begins: before the tabs of its empty first cells, where it has such cells.
+
+    Spans of sentences are trimmed of white space, and the row would be narrower than its table.
+    """
+    begin = start
+    while begin and text[begin - 1] == "\t":
+        begin -= 1
+    return begin if begin == 0 or text[begin - 1] == "\n" else start
+
+
+def without_margin(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The rows without the columns on the left that are empty in all of them: an indented table."""
+    margin = min((next(n for n, cell in enumerate(row) if cell) for row in rows), default=0)
+    return [row[margin:] for row in rows]
+
+
+def names_of(columns: str) -> tuple[str, ...]:
+    """The names of columns from their line of metadata, `| Basic | Pro`: those without a name are empty."""
+    return tuple(name.strip() for name in _BAR.split(columns))
 
 
 def is_rule(line: str) -> bool:

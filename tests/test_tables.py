@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ragqa.candidates import Candidate, pieces_of, rows_in_words
 from ragqa.citations import check, parse_reply
 from ragqa.llm.extractive import reply
-from ragqa.tables import cells_of, header_rows, in_words, is_rule
+from ragqa.tables import cells_of, header_rows, in_words, is_rule, row_start
 from ragqa.types import ContextBlock, Prompt
 from tests.blocks import make_block
 
@@ -92,6 +92,25 @@ def test_column_names_from_the_metadata_count_for_rows_cut_off_from_their_header
 def test_a_header_with_numbers_in_its_names_is_no_answer_and_names_the_columns() -> None:
     text = "Material\tAt 20 °C\tAt 100 °C\nCopper\t401 W/mK\t393 W/mK"
     assert shown(text) == ["Material: Copper; At 20 °C: 401 W/mK; At 100 °C: 393 W/mK"]
+
+
+@pytest.mark.parametrize("above", ["", "Two plans are sold.\n\n"])
+def test_a_header_with_an_empty_first_cell_names_the_columns_behind_it(above: str) -> None:
+    text = f"{above}\tBasic\tPro\nStorage\t5 GB\t50 GB\n\tper seat\tper year"
+    assert shown(text)[-2:] == ["Storage; Basic: 5 GB; Pro: 50 GB", "Basic: per seat; Pro: per year"]
+
+
+def test_names_from_the_metadata_keep_their_places_where_some_are_empty() -> None:
+    assert shown("Storage\t5 GB\t50 GB", "| Basic | Pro") == ["Storage; Basic: 5 GB; Pro: 50 GB"]
+    assert shown("Storage\t5 GB\t50 GB", "Plan | | Pro") == ["Plan: Storage; 5 GB; Pro: 50 GB"]
+
+
+def test_the_margin_of_an_indented_table_is_no_column() -> None:
+    assert shown("\tDiscount\t4 %\n\tPayment\t30 days net") == ["Discount: 4 %", "Payment: 30 days net"]
+
+
+def test_a_row_begins_with_its_empty_cells_at_its_line_s_start_only() -> None:
+    assert [row_start("a\n\t\tb\tc", start) for start in (0, 4, 6)] == [0, 2, 6]
 
 
 def test_two_cells_are_a_name_and_its_value() -> None:
