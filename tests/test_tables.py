@@ -147,6 +147,15 @@ def test_a_row_in_words_is_supported_by_the_row_first_and_then_by_its_header() -
     assert [one.quote for one in citations] == ["London\t£185\t£46", "Region\tHotel per night\tMeals per day"]
 
 
+def test_a_short_row_is_supported_by_itself_alone() -> None:
+    made = block("There is no charge for a loan device.\n\nLoan device\tNo\tNo\tYes")
+    prompt = Prompt("Is a loan device included?", "", (), (made,), (), 16_384)
+    row = pieces_of([made])[0].candidates[1]
+    sentences, citations = check(parse_reply(reply([row], [made]), prompt), prompt)
+    assert [(one.text, one.verdict) for one in sentences] == [("Loan device No No Yes", "supported")]
+    assert [one.quote for one in citations] == ["Loan device\tNo\tNo\tYes"]
+
+
 def test_a_row_with_a_cell_of_another_row_is_not_taken_for_one() -> None:
     made = block(LIMITS)
     prompt = Prompt("What may a night in London cost?", "", (), (made,), (), 16_384)
