@@ -156,6 +156,21 @@ def test_a_short_row_is_supported_by_itself_alone() -> None:
     assert [one.quote for one in citations] == ["Loan device\tNo\tNo\tYes"]
 
 
+def test_a_row_is_one_sentence_whatever_full_stops_are_in_it() -> None:
+    text = (
+        "Two pumps are sold. Both float.\n\nModel\tMax. Flow (litres)\tPrice\nP-1\tapprox. 5. Or 6\t340 EUR"
+    )
+    made = block(text)
+    prompt = Prompt("What is the price of the P-1?", "", (), (made,), (), 16_384)
+    two, both, pump = pieces_of([made])[0].candidates
+    sentences, _ = check(parse_reply(reply([pump, two, both], [made]), prompt), prompt)
+    assert [(one.text, one.verdict) for one in sentences] == [
+        ("Model: P-1; Max. Flow (litres): approx. 5. Or 6; Price: 340 EUR", "supported"),
+        ("Two pumps are sold.", "supported"),
+        ("Both float.", "supported"),
+    ]
+
+
 def test_a_row_with_a_cell_of_another_row_is_not_taken_for_one() -> None:
     made = block(LIMITS)
     prompt = Prompt("What may a night in London cost?", "", (), (made,), (), 16_384)

@@ -7,7 +7,6 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ingest.sentences import sentence_spans
 from ragqa.citations.alignment import Row, misplaced, row
 from ragqa.citations.facts import Fact, Reading, contradiction, facts, holds, read
 from ragqa.citations.quotes import Library, Quote, lower_case_words, plain_words
@@ -63,7 +62,7 @@ def check(reply: Reply, prompt: Prompt) -> tuple[tuple[Sentence, ...], tuple[Cit
     others that do take their place.
     """
     evidence = _Evidence(prompt, frozenset(reply.claimed))
-    spans = sentence_spans(reply.answer)
+    spans = evidence.library.sentences(reply.answer)
     ids: dict[tuple[int, int, int], int] = {}
     sentences = []
     for place, (start, end) in enumerate(spans):
