@@ -64,19 +64,40 @@ def is_rule(line: str) -> bool:
 def header_rows(rows: Sequence[Sequence[str]]) -> tuple[int, tuple[str, ...]]:
     """How many of the first rows of a table head it, and the names of its columns; (0, ()) where none do.
 
-    Rows that begin with an empty cell head the ones below them. A first row without values is a header; of
-    two columns only where it has no number (years aside) and every other row has one in the second, as such
-    tables are often a list of names with their values. Columns have no names where rows differ in width: a
-    page does not always show where its columns part.
+    Rows that begin with an empty cell head the ones below them. A first row without values is a header, with
+    the next where cells of it span columns; of two columns only where it has no number (years aside) and
+    every other row has one in the second, as such tables are often a list of names with their values.
+    Columns have no names where rows differ in width: a page does not always show where its columns part.
     """
     if len(rows) < 2:
         return 0, ()
     above = next((number for number, row in enumerate(rows) if row[0]), len(rows))
     if not 0 < above < len(rows):
         above = 1 if heads(rows[0], rows[1:]) else 0
-    names = max(reversed(rows[:above]), key=lambda row: sum(map(bool, row)), default=())
+        if above and len(rows) > 2 and _goes_on(rows[0], rows[1], rows[2]):
+            above = 2
+    names = _joined(rows[:above])
     as_wide = sum(len(row) == len(names) for row in rows[above:])
-    return above, tuple(names) if as_wide >= AS_WIDE * (len(rows) - above) else ()
+    return above, names if as_wide >= AS_WIDE * (len(rows) - above) else ()
+
+
+def _goes_on(first: Sequence[str], second: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether the second row continues the header: `Zone; Letter; Parcel` below `Zone; Price; Price`."""
+    spans = len(set(filter(None, first))) < len(first)
+    corner = ("", first[0])
+    return spans and second[0] in corner and below[0] not in corner and not any(map(has_number, second))
+
+
+def _joined(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The names of columns from the rows that head a table, `Zone`, `Price Letter`, `Price Parcel`.
+
+    Where it is not known which columns a cell spans, those behind it are empty: the fullest row names them.
+    """
+    columns = list(zip(*rows, strict=False))
+    alike = all(len(row) == len(rows[0]) for row in rows)
+    if alike and all(all(column) or not any(column) for column in columns):
+        return tuple(" ".join(dict.fromkeys(column)) for column in columns)
+    return tuple(max(reversed(rows), key=lambda row: sum(map(bool, row))))
 
 
 def heads(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

@@ -69,6 +69,20 @@ def test_lines_that_only_draw_are_no_rows() -> None:
         ([("B01 lamp", "on", "dry"), ("B02 pump", "off", "wet")], (0, ())),
         ([("Meals", "EUR 30", "Paris"), ("Hotel", "185", "Rome")], (0, ())),
         ([("Notice", "up to 4 weeks"), ("Payment", "30 days net")], (0, ())),
+        # A header of two rows, with every cell in each place it spans; and where that is not known.
+        (
+            [("Zone", "Price", "Price"), ("Zone", "Letter", "Parcel"), ("EU", "£4", "£14")],
+            (2, ("Zone", "Price Letter", "Price Parcel")),
+        ),
+        (
+            [("Zone", "Price", ""), ("", "Letter", "Parcel"), ("EU", "£4", "£14")],
+            (2, ("", "Letter", "Parcel")),
+        ),
+        (
+            [("y", "Women", "*", "*"), ("y", "Men", "*", "*"), ("y", "All", "*", "*")],
+            (1, ("y", "Women", "*", "*")),
+        ),
+        ([("Zone", "Letter", "Parcel"), ("Zone", "none", "few")], (1, ("Zone", "Letter", "Parcel"))),
         ([("alone", "2")], (0, ())),
         ([], (0, ())),
     ],
