@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ingest.sentences import Span, sentence_spans
 from ragqa.kinds import SENTENCE_ENDS
-from ragqa.tables import cells_of, header_rows, in_words, is_rule
+from ragqa.tables import cells_of, header_rows, in_words, is_rule, names_of, row_start, without_margin
 from ragqa.types import ContextBlock
 
 NO_HEADING_ENDS = (*SENTENCE_ENDS, ":", ";", ",")
@@ -101,7 +101,11 @@ def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]
 
 def _cut(block: ContextBlock) -> list[_Piece]:
     spans = [(start, end, block.text[start:end]) for start, end in sentence_spans(block.text)]
-    return [_Piece(start, end, text, cells_of(text)) for start, end, text in spans if not is_rule(text)]
+    return [
+        _Piece(start, end, text, cells_of(block.text[row_start(block.text, start) : end]))
+        for start, end, text in spans
+        if not is_rule(text)
+    ]
 
 
 def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) -> Pieces:
@@ -136,18 +140,19 @@ def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
     layout = _Layout(
         [_BULLET.sub("", " ".join(one.text.split())) for one in pieces], [()] * len(pieces), range(0), set()
     )
-    columns = tuple(dict(block.metadata).get("columns", "").split(" | "))
+    columns = names_of(dict(block.metadata).get("columns", ""))
     number = 0
     while number < len(pieces):
         last = number
         while last < len(pieces) and pieces[last].cells:
             last += 1
-        above, names = header_rows([piece.cells for piece in pieces[number:last]])
+        rows = without_margin([piece.cells for piece in pieces[number:last]])
+        above, names = header_rows(rows)
         if number == 0 and last and len(columns) > 1:
             above, names, layout.columns = 0, columns, range(last)
         heads = tuple(range(number, number + above))
         for place in range(number + above, last):
-            layout.shown[place] = in_words(pieces[place].cells, names)
+            layout.shown[place] = in_words(rows[place - number], names)
             layout.headers[place] = heads
         layout.heads.update(heads)
         number = last + 1

@@ -17,6 +17,7 @@ from ragqa.fusion import FEEDBACK_SHARE, Fused, Ranking, fuse, is_long, link_tit
 from ragqa.prompt import metadata_lines
 from ragqa.reranker import Passage, Reranker
 from ragqa.settings import RetrievalSettings
+from ragqa.tables import row_start
 from ragqa.types import ContextBlock, Dropped, Hit
 
 # A long question is asked again with what its best chunks are about: near three, and with ten words of five.
@@ -154,7 +155,7 @@ def joins(hit: IndexedChunk, neighbour: IndexedChunk, taken: Sequence[ContextBlo
 
 
 def block_of(document: IndexedDocument, chunks: Sequence[IndexedChunk], hit: Hit) -> ContextBlock:
-    start, end = chunks[0].start, chunks[-1].end
+    start, end = row_start(document.text, chunks[0].start), chunks[-1].end
     pages = [page for chunk in chunks for page in (chunk.page, chunk.page_end) if page is not None]
     page, page_end = min(pages, default=None), max(pages, default=None)
     return ContextBlock(

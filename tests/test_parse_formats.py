@@ -130,6 +130,33 @@ def test_html(read) -> None:
     }
 
 
+def test_cells_that_span_stand_in_every_place_they_span(read) -> None:
+    page = """<table><tr><th colspan=4>Postage<tr><th rowspan=2>Zone<th colspan=2>Price<th rowspan=2>Days
+    <tr><th>Letter<th>Parcel<tr><td rowspan=3>EU<td>£4<td>£14<td>3<tr><td colspan=2>on request<td>9
+    <tr><td>£5<td>£15<td>2<tr><td colspan=2>Total<td>£14<td>12</table>"""
+    assert kinds(read("a.html", page)) == [
+        ("table_header", "Postage"),
+        ("table_header", "Zone\tPrice\tPrice\tDays"),
+        ("table_header", "Zone\tLetter\tParcel\tDays"),
+        ("table_row", "EU\t£4\t£14\t3"),
+        ("table_row", "EU\ton request\ton request\t9"),
+        ("table_row", "EU\t£5\t£15\t2"),
+        ("table_row", "Total\t\t£14\t12"),
+    ]
+
+
+def test_no_cell_reaches_out_of_the_head_of_its_table_and_prose_is_said_once(read) -> None:
+    prose = "Letters and parcels that are sent to members of the union only."
+    page = f"""<table><thead><tr><th rowspan=2>Zone<th>Price</thead>
+    <tr><td>EU<td>£4<tr><td>World<td rowspan=2>{prose}<tr><td>Space</table>"""
+    assert read("a.html", page).text.split("\n") == ["Zone\tPrice", "EU\t£4", f"World\t{prose}", "Space"]
+
+
+def test_a_table_of_spans_without_cells_is_left_as_it_is(read) -> None:
+    page = "<table><tr><td colspan=100 rowspan=100>one<td>two" + "<tr><td>three<td>four" * 5 + "</table>"
+    assert read("a.html", page).text.split("\n") == ["one\ttwo", *["three\tfour"] * 5]
+
+
 def test_a_table_that_lays_out_a_page_is_no_table(read) -> None:
     words = "Many words of prose that fill a page. " * 30
     document = read("a.html", f"<table><tr><td><p>{words}<p>Second paragraph of it.</table>")

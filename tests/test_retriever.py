@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from ingest.index import Index, open_index
+from ingest.index import Index, IndexedChunk, IndexedDocument, open_index
 from ragqa.evaluation.blind import BlindRetriever
-from ragqa.retriever import Retriever
+from ragqa.retriever import Retriever, block_of, hit_of
 from ragqa.settings import TOP_K, RetrievalSettings
 from tests.index_support import HashEmbedder, ingest
 
@@ -70,3 +70,10 @@ def test_more_chunks_asked_for_than_usual_are_as_many_blocks(index: Index) -> No
 
 def test_nothing_asked_is_nothing_found(index: Index) -> None:
     assert Retriever(index, HashEmbedder(), RetrievalSettings()).search(" \n", 5) == ()
+
+
+def test_a_block_that_begins_with_a_table_keeps_the_empty_cell_of_its_header() -> None:
+    text = "Plans.\n\n\tBasic\tPro\nStorage\t5 GB\t50 GB"
+    document = IndexedDocument("d", "a.md", ("a.md",), "Plans", text, "", (), None)
+    chunk = IndexedChunk(1, "d", "a.md", "Plans", 0, text.index("Basic"), len(text), None, None, (), "", "")
+    assert block_of(document, [chunk], hit_of(chunk, 1.0, ())).text == "\tBasic\tPro\nStorage\t5 GB\t50 GB"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ragqa.candidates import Candidate, pieces_of, rows_in_words
 from ragqa.citations import check, parse_reply
 from ragqa.llm.extractive import reply
-from ragqa.tables import cells_of, header_rows, in_words, is_rule
+from ragqa.tables import cells_of, header_rows, in_words, is_rule, row_start
 from ragqa.types import ContextBlock, Prompt
 from tests.blocks import make_block
 
@@ -58,6 +58,31 @@ def test_lines_that_only_draw_are_no_rows() -> None:
         ([("", "Years", ""), ("", "2019", "2018"), ("Sales", "9", "8")], (2, ("", "2019", "2018"))),
         # The page did not show where the columns part: they stay without names.
         ([("Code Name", "Range", "Level"), ("B01 lamp", "on"), ("B02 pump", "off")], (1, ())),
+        # A raised digit belongs to a unit.
+        ([("Model", "Flow (m³/h)", "Price"), ("P-1", "12", "340")], (1, ("Model", "Flow (m³/h)", "Price"))),
+        # Numbers within names; but for those that go on below.
+        ([("Item", "Q1", "Q2"), ("Sales", "41", "53")], (1, ("Item", "Q1", "Q2"))),
+        ([("Depth", "TG-400S", "TG 400"), ("wet", "30 m", "9 m")], (1, ("Depth", "TG-400S", "TG 400"))),
+        ([("Metal", "At 20 °C", "At 100 °C"), ("Zinc", "1", "2")], (1, ("Metal", "At 20 °C", "At 100 °C"))),
+        ([("Loan", "Tier 1", "Tier 2"), ("lamp", "No", "Yes")], (1, ("Loan", "Tier 1", "Tier 2"))),
+        ([("Ann", "Level 1", "on"), ("Bob", "Level 2", "off")], (0, ())),
+        ([("B01 lamp", "on", "dry"), ("B02 pump", "off", "wet")], (0, ())),
+        ([("Meals", "EUR 30", "Paris"), ("Hotel", "185", "Rome")], (0, ())),
+        ([("Notice", "up to 4 weeks"), ("Payment", "30 days net")], (0, ())),
+        # A header of two rows, with every cell in each place it spans; and where that is not known.
+        (
+            [("Zone", "Price", "Price"), ("Zone", "Letter", "Parcel"), ("EU", "£4", "£14")],
+            (2, ("Zone", "Price Letter", "Price Parcel")),
+        ),
+        (
+            [("Zone", "Price", ""), ("", "Letter", "Parcel"), ("EU", "£4", "£14")],
+            (2, ("", "Letter", "Parcel")),
+        ),
+        (
+            [("y", "Women", "*", "*"), ("y", "Men", "*", "*"), ("y", "All", "*", "*")],
+            (1, ("y", "Women", "*", "*")),
+        ),
+        ([("Zone", "Letter", "Parcel"), ("Zone", "none", "few")], (1, ("Zone", "Letter", "Parcel"))),
         ([("alone", "2")], (0, ())),
         ([], (0, ())),
     ],
@@ -76,6 +101,30 @@ def test_a_row_is_shown_with_the_names_of_its_columns_and_quoted_as_it_stands() 
 def test_column_names_from_the_metadata_count_for_rows_cut_off_from_their_header() -> None:
     rows = LIMITS.split("\n", 1)[1]
     assert shown(rows, "Region | Hotel per night | Meals per day")[1].startswith("Region: Cape Verde; Hotel")
+
+
+def test_a_header_with_numbers_in_its_names_is_no_answer_and_names_the_columns() -> None:
+    text = "Material\tAt 20 °C\tAt 100 °C\nCopper\t401 W/mK\t393 W/mK"
+    assert shown(text) == ["Material: Copper; At 20 °C: 401 W/mK; At 100 °C: 393 W/mK"]
+
+
+@pytest.mark.parametrize("above", ["", "Two plans are sold.\n\n"])
+def test_a_header_with_an_empty_first_cell_names_the_columns_behind_it(above: str) -> None:
+    text = f"{above}\tBasic\tPro\nStorage\t5 GB\t50 GB\n\tper seat\tper year"
+    assert shown(text)[-2:] == ["Storage; Basic: 5 GB; Pro: 50 GB", "Basic: per seat; Pro: per year"]
+
+
+def test_names_from_the_metadata_keep_their_places_where_some_are_empty() -> None:
+    assert shown("Storage\t5 GB\t50 GB", "| Basic | Pro") == ["Storage; Basic: 5 GB; Pro: 50 GB"]
+    assert shown("Storage\t5 GB\t50 GB", "Plan | | Pro") == ["Plan: Storage; 5 GB; Pro: 50 GB"]
+
+
+def test_the_margin_of_an_indented_table_is_no_column() -> None:
+    assert shown("\tDiscount\t4 %\n\tPayment\t30 days net") == ["Discount: 4 %", "Payment: 30 days net"]
+
+
+def test_a_row_begins_with_its_empty_cells_at_its_line_s_start_only() -> None:
+    assert [row_start("a\n\t\tb\tc", start) for start in (0, 4, 6)] == [0, 2, 6]
 
 
 def test_two_cells_are_a_name_and_its_value() -> None:
@@ -110,6 +159,30 @@ def test_a_row_in_words_is_supported_by_the_row_first_and_then_by_its_header() -
         (london.shown, "supported", (1, 2))
     ]
     assert [one.quote for one in citations] == ["London\t£185\t£46", "Region\tHotel per night\tMeals per day"]
+
+
+def test_a_short_row_is_supported_by_itself_alone() -> None:
+    made = block("There is no charge for a loan device.\n\nLoan device\tNo\tNo\tYes")
+    prompt = Prompt("Is a loan device included?", "", (), (made,), (), 16_384)
+    row = pieces_of([made])[0].candidates[1]
+    sentences, citations = check(parse_reply(reply([row], [made]), prompt), prompt)
+    assert [(one.text, one.verdict) for one in sentences] == [("Loan device No No Yes", "supported")]
+    assert [one.quote for one in citations] == ["Loan device\tNo\tNo\tYes"]
+
+
+def test_a_row_is_one_sentence_whatever_full_stops_are_in_it() -> None:
+    text = (
+        "Two pumps are sold. Both float.\n\nModel\tMax. Flow (litres)\tPrice\nP-1\tapprox. 5. Or 6\t340 EUR"
+    )
+    made = block(text)
+    prompt = Prompt("What is the price of the P-1?", "", (), (made,), (), 16_384)
+    two, both, pump = pieces_of([made])[0].candidates
+    sentences, _ = check(parse_reply(reply([pump, two, both], [made]), prompt), prompt)
+    assert [(one.text, one.verdict) for one in sentences] == [
+        ("Model: P-1; Max. Flow (litres): approx. 5. Or 6; Price: 340 EUR", "supported"),
+        ("Two pumps are sold.", "supported"),
+        ("Both float.", "supported"),
+    ]
 
 
 def test_a_row_with_a_cell_of_another_row_is_not_taken_for_one() -> None:

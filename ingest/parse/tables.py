@@ -16,13 +16,15 @@ _MAX_SPAN = 100
 
 
 def table_pieces(
-    rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None
+    rows: Sequence[Sequence[str]], *, header: int | None = None, page: int | None = None
 ) -> list[Piece]:
-    """One piece a row, cells joined by tabs. `header` None: the first row is one if it names the columns."""
+    """One piece a row, cells joined by tabs. `header` is how many first rows name the columns; None: as they
+    seem to.
+    """
     kept = [cells for row in rows if any(cells := [one_line(cell) for cell in row])]
     if not kept:
         return []
-    headers = count_header_rows(kept) if header is None else int(header)
+    headers = count_header_rows(kept) if header is None else header
     pieces = []
     for number, cells in enumerate(kept):
         kind = "table_header" if number < headers else "table_row"
@@ -99,7 +101,7 @@ def html_table_pieces(markup: str, page: int | None = None) -> list[Piece]:
     tree = html.fragment_fromstring(markup, create_parent="div")
     captions = [Piece("paragraph", one_line(c.text_content()), page=page) for c in tree.iter("caption")]
     rows: list[list[str]] = []
-    header: bool | None = None
+    header = 0
     held: dict[int, int] = {}
     for row in tree.iter("tr"):
         cells: list[str] = []
@@ -107,16 +109,18 @@ def html_table_pieces(markup: str, page: int | None = None) -> list[Piece]:
         tags = set()
         for cell in row.iterchildren("td", "th"):
             _fill_held(cells, held)
-            width, height = _span(cell, "colspan"), _span(cell, "rowspan")
+            width, height = span(cell, "colspan"), span(cell, "rowspan")
             for column in range(len(cells), len(cells) + width):
                 held[column] = height - 1
             cells += [one_line(cell.text_content()), *[""] * (width - 1)]
             tags.add(cell.tag)
         _fill_held(cells, held)
-        if not rows and (named or tags == {"th"}):
-            header = True
+        if not any(cells):
+            continue
+        if len(rows) == header and (named or tags == {"th"}) and (not rows or len(cells) > 1):
+            header += 1
         rows.append(cells)
-    return captions + table_pieces(rows, header=header, page=page)
+    return captions + table_pieces(rows, header=header or None, page=page)
 
 
 def _fill_held(cells: list[str], held: dict[int, int]) -> None:
@@ -125,6 +129,7 @@ def _fill_held(cells: list[str], held: dict[int, int]) -> None:
         cells.append("")
 
 
-def _span(cell: object, name: str) -> int:
+def span(cell: object, name: str) -> int:
+    """How many columns (`colspan`) or rows (`rowspan`) a cell of an HTML table claims."""
     value = cell.get(name, "1")  # type: ignore[attr-defined]
     return min(int(value), _MAX_SPAN) if value.isdecimal() and int(value) > 0 else 1

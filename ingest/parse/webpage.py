@@ -3,9 +3,11 @@
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, lookup
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from ingest.parse import text
+from ingest.parse.tables import span
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
 _INVALID = re.compile("[\x00\ud800-\udfff]")  # what lxml cannot encode
@@ -89,7 +91,9 @@ def clean_markup(markup: str) -> str:
 
 
 def _without_layout_tables(markup: str) -> str:
-    """Tables around tables or around prose become blocks; a line break inside a cell becomes a space."""
+    """Tables around tables or around prose become blocks; in others a line break inside a cell becomes a
+    space, and cells that span stand in every place they span.
+    """
     from lxml import etree, html
 
     try:
@@ -105,6 +109,8 @@ def _without_layout_tables(markup: str) -> str:
             for cell in own:
                 for line_break in list(cell.iter("br", "p", "div", "li")):
                     line_break.tail = " " + (line_break.tail or "")
+            if sum(span(cell, "colspan") * span(cell, "rowspan") for cell in own) <= _MOST_SPANNED * len(own):
+                _spell_out_spans(table)
     return str(html.tostring(tree, encoding="unicode"))
 
 
@@ -122,3 +128,53 @@ def _unwrap(table: Any) -> None:
     ]
     for part in (table, *parts):
         part.tag = "div"
+
+
+_MOST_SPANNED = 5  # places for each cell of a table; one that claims more is no table of data, or a trap
+_LABEL = 60  # characters; what is longer names nothing, and is not said again
+_Held = dict[int, tuple[int, Any]]  # by column: how many rows below a cell still spans, and the cell
+
+
+def _spell_out_spans(table: Any) -> None:
+    """Put a cell into every place of a row and column that it spans: unstructured drops the spans.
+
+    What stands alone in its row is a title and stays single. So does the label of a row of data ("Total")
+    that spans columns: the places behind it are left empty.
+    """
+    held: _Held = {}
+    group = None
+    for row in list(table.iter("tr")):
+        if row.getparent() is not group:  # no cell reaches from the head of a table into its body
+            held, group = {}, row.getparent()
+        cells = list(row.iterchildren("td", "th"))
+        if len(cells) == 1 and not held:
+            continue
+        heads = all(cell.tag == "th" for cell in cells) or row.getparent().tag == "thead"
+        places: list[Any] = []
+        for cell in cells:
+            _take_held(places, held)
+            width, height = span(cell, "colspan"), span(cell, "rowspan")
+            for name in ("colspan", "rowspan"):
+                cell.attrib.pop(name, None)
+            spanned = [cell, *(_copy(cell, filled=heads or bool(places)) for _ in range(width - 1))]
+            if height > 1:
+                held |= {column: (height - 1, one) for column, one in enumerate(spanned, len(places))}
+            places += spanned
+        _take_held(places, held)
+        row[:] = places
+
+
+def _take_held(places: list[Any], held: _Held) -> None:
+    """Fill the next places of a row with the cells above that reach into it."""
+    while len(places) in held:
+        rows, cell = held.pop(len(places))
+        if rows > 1:
+            held[len(places)] = rows - 1, cell
+        places.append(_copy(cell, filled=True))
+
+
+def _copy(cell: Any, *, filled: bool) -> Any:
+    again = deepcopy(cell)
+    if not filled or len("".join(cell.itertext())) > _LABEL:
+        again.clear()
+    return again

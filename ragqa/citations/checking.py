@@ -7,12 +7,12 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ingest.sentences import sentence_spans
 from ragqa.citations.alignment import Row, misplaced, row
 from ragqa.citations.facts import Fact, Reading, contradiction, facts, holds, read
 from ragqa.citations.quotes import Library, Quote, lower_case_words, plain_words
 from ragqa.citations.replies import Reply
 from ragqa.citations.words import stem, tokens
+from ragqa.tables import cells_of
 from ragqa.types import Citation, ContextBlock, Prompt, Sentence, Verdict
 
 MAX_QUOTES = 3
@@ -62,7 +62,7 @@ def check(reply: Reply, prompt: Prompt) -> tuple[tuple[Sentence, ...], tuple[Cit
     others that do take their place.
     """
     evidence = _Evidence(prompt, frozenset(reply.claimed))
-    spans = sentence_spans(reply.answer)
+    spans = evidence.library.sentences(reply.answer)
     ids: dict[tuple[int, int, int], int] = {}
     sentences = []
     for place, (start, end) in enumerate(spans):
@@ -128,7 +128,8 @@ class _Evidence:
         """The verdict on one sentence of the answer; `alone` where it is the whole of it."""
         content = [token for token in tokens(text) if token.is_content]
         copied = self.library.copied(text, MAX_QUOTES) or self.library.row(text)[:MAX_QUOTES]
-        if copied and (len(content) >= SHORT or not alone):
+        # A row says what it is about, short as it may be: "Loan device No No Yes" has two words of content.
+        if copied and (len(content) >= SHORT or not alone or any(cells_of(quote.text) for quote in copied)):
             return _Finding("supported", copied, (), 1.0)
         said = {token.form for token in content} - _ABOUT
         if _claims_nothing(text, said):

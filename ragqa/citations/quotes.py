@@ -4,12 +4,13 @@ import re
 from collections.abc import Sequence, Set
 from typing import NamedTuple
 
-from ingest.sentences import sentence_spans
+from ingest.sentences import Span, sentence_spans
 from ragqa.candidates import rows_in_words
 from ragqa.citations.words import STOP_STEMS, stem, tokens
 from ragqa.prompt.defusing import clean
 from ragqa.types import ContextBlock
 
+_LINE = re.compile(r"\S(?:.*\S)?")
 _PLAIN_WORD = re.compile(r"[^\W_]+")
 _NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -53,6 +54,15 @@ class Library:
         wanted = self._rows.get(one_space(text), [])
         found = {(quote.block, quote.start, quote.end): quote for quote in self.quotes} if wanted else {}
         return tuple(found[key] for key in wanted if key in found)
+
+    def sentences(self, answer: str) -> tuple[Span, ...]:
+        """The sentences of an answer. A line that is a table row stays whole, whatever full stops it has."""
+        rows = [line.span() for line in _LINE.finditer(answer) if self.row(line.group())]
+        edges = [0, *(edge for row in rows for edge in row), len(answer)]
+        found = list(rows)
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            found += [(start + first, start + last) for first, last in sentence_spans(answer[start:end])]
+        return tuple(sorted(found))
 
     def copied(self, text: str, most: int) -> tuple[Quote, ...]:
         """The sentences that the text is made of, white space aside; none if it is not, or of too many.
