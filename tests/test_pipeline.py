@@ -161,6 +161,15 @@ def test_options_pick_files(docs: Path, index: Path) -> None:
     assert sources(index) == ["one.md", "two.md"]
 
 
+def test_a_hidden_file_is_taken_when_named_and_leaves_with_its_folder(docs: Path, index: Path) -> None:
+    write(docs / ".env", "the password is number 7\n")
+    assert counts(ingest(docs, index=index)) == (4, 0, 0, 0, 0)
+    assert counts(ingest(docs / ".env", index=index)) == (1, 0, 0, 0, 0)
+    assert ".env" in sources(index)
+    assert counts(ingest(docs, index=index)) == (0, 0, 4, 1, 0)
+    assert check_index(index) == ()
+
+
 @pytest.mark.parametrize(
     "options", [{"tools": light_tools(chunker_version="2")}, {"embedder": "openai:other"}]
 )

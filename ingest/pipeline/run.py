@@ -140,7 +140,8 @@ class Ingest:
 
     def _look(self, paths: Sequence[Path]) -> Look:
         """Look into the roots and plan. New roots are kept only if that is not refused; none by a dry run."""
-        selection = Selection(self._options.include, self._options.exclude)
+        named = [path.resolve() for path in paths]
+        selection = Selection(self._options.include, self._options.exclude, named)
         roots = Roots(self._connection, self._index_path)
         with storage_errors(self._index_path):
             self._connection.execute("BEGIN IMMEDIATE")
