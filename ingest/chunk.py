@@ -68,11 +68,12 @@ def chunk_document(document: Document) -> tuple[Chunk, ...]:
 
 
 def begins_chunk(draft: Draft, unit: Unit) -> bool:
-    """Whether `unit` starts a new chunk: at a heading below text, or where the present one is full."""
+    """Whether `unit` starts a new chunk: where a section ends that has text, or the present one is full."""
     if draft.only_headings:
         return draft.tokens + unit.tokens > 2 * MAX_TOKENS
-    # However short the section before: its label would be false for the words below this heading.
-    return unit.element.kind == "heading" or draft.tokens + unit.tokens > MAX_TOKENS
+    # However short the section before: its label would be false for the words of another.
+    turned = unit.element.kind == "heading" or unit.section != draft.units[-1].section
+    return turned or draft.tokens + unit.tokens > MAX_TOKENS
 
 
 def chunk_of(ordinal: int, draft: Draft) -> Chunk:
@@ -96,8 +97,10 @@ def units(document: Document) -> Iterator[Unit]:
     header = ""
     for element in document.elements:
         text = document.text[element.start : element.end]
+        if element.depth:
+            trail = [entry for entry in trail if entry[0] < element.depth]
         if element.kind == "heading":
-            trail = [entry for entry in trail if entry[0] < element.depth] + [(element.depth, one_line(text))]
+            trail.append((element.depth, one_line(text)))
         if element.kind == "table_header":
             header = "\t".join(one_line(cell) for cell in text.split("\t"))
         elif element.kind != "table_row":
