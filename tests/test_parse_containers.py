@@ -158,6 +158,12 @@ is not a quotation.
     assert "Thanks, and see you there. This one:\nis not a quotation." in found[-1][1]
 
 
+def test_a_mail_without_a_subject_is_titled_by_its_sender(tmp_path: Path) -> None:
+    path = tmp_path / "a.eml"
+    path.write_bytes(b"From: Eve\n\nYes.\n\nOn 2 May 2024, Ann wrote:\n> Is it so?\n")
+    assert document_of(members(path)[""]).title == "Eve"
+
+
 def test_an_mbox_gives_a_member_a_mail(tmp_path: Path) -> None:
     path = tmp_path / "mail.mbox"
     mails = [mail_bytes("One", attach=False), mail_bytes("Two"), mail_bytes("Three", attach=False)]

@@ -221,7 +221,9 @@ def _own_pieces(text: str) -> list[Piece]:
 
 def mail_metadata(mail: Mail) -> list[tuple[str, object]]:
     found = dict(mail.headers)
-    pairs: list[tuple[str, object]] = [("title", found.get("Subject")), ("author", found.get("From"))]
+    # Without a subject the first heading would be the title, and that may be of what is quoted.
+    title = found.get("Subject") or found.get("From")
+    pairs: list[tuple[str, object]] = [("title", title), ("author", found.get("From"))]
     return pairs + [
         (name.lower(), found.get(name)) for name in ("Date", "From", "To", "Cc", "Subject", "Message-ID")
     ]
