@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from ingest.sentences import sentence_spans
 from ingest.types import Chunk, Document, Element
 
-CHUNKER_VERSION = "1"
+CHUNKER_VERSION = "2"
 # The embedder reads 256 tokens, title and headings included; what lies beyond could not be found.
 MAX_TOKENS = 180
-# A heading begins a new chunk, unless what came before is too little to be found by itself.
-MIN_TOKENS = 24
 # Eight letters, one sign, or one ideograph, kana or syllable block: as many as WordPiece makes, roughly.
 TOKEN = re.compile(r"[\u3040-\u9fff\uac00-\ud7af]|[^\W\u3040-\u9fff\uac00-\ud7af]{1,8}|[^\w\s]")
 
@@ -70,17 +68,17 @@ def chunk_document(document: Document) -> tuple[Chunk, ...]:
 
 
 def begins_chunk(draft: Draft, unit: Unit) -> bool:
-    """Whether `unit` starts a new chunk: at a heading, or where the present one is full."""
+    """Whether `unit` starts a new chunk: where a section ends that has text, or the present one is full."""
     if draft.only_headings:
         return draft.tokens + unit.tokens > 2 * MAX_TOKENS
-    if draft.tokens + unit.tokens > MAX_TOKENS:
-        return True
-    return unit.element.kind == "heading" and draft.tokens >= MIN_TOKENS
+    # However short the section before: its label would be false for the words of another.
+    turned = unit.element.kind == "heading" or unit.section != draft.units[-1].section
+    return turned or draft.tokens + unit.tokens > MAX_TOKENS
 
 
 def chunk_of(ordinal: int, draft: Draft) -> Chunk:
     pages = [unit.element.page for unit in draft.units if unit.element.page is not None]
-    # A chunk's section is that of its first sentence: leading headings are already part of that trail.
+    # The trail below the leading headings, which holds for all the text: no heading stands after it.
     body = next((unit for unit in draft.units if unit.element.kind != "heading"), draft.units[-1])
     return Chunk(
         ordinal=ordinal,
@@ -99,8 +97,10 @@ def units(document: Document) -> Iterator[Unit]:
     header = ""
     for element in document.elements:
         text = document.text[element.start : element.end]
+        if element.depth:
+            trail = [entry for entry in trail if entry[0] < element.depth]
         if element.kind == "heading":
-            trail = [entry for entry in trail if entry[0] < element.depth] + [(element.depth, one_line(text))]
+            trail.append((element.depth, one_line(text)))
         if element.kind == "table_header":
             header = "\t".join(one_line(cell) for cell in text.split("\t"))
         elif element.kind != "table_row":

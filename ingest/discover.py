@@ -18,6 +18,8 @@ from ingest.errors import RootError
 
 IGNORE_FILE = ".ragqaignore"
 NEVER = frozenset({".ragqa", ".git"})
+SKIPPED = (".*", "~$*", "*~", "node_modules", "__pycache__")
+"""Hidden files, locks and backups, what programs install: sooner secrets than answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,22 @@ class Scan:
 class Selection:
     """Which files of a root are wanted, by patterns in the syntax of gitignore.
 
-    With `include`, only files that fit one of these. Raises RootError for a pattern that is none.
+    With `include`, only files that fit one of these. `paths`, absolute ones, are wanted whatever their names.
+    Raises RootError for a pattern that is none.
     """
 
-    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self, include: Sequence[str] = (), exclude: Sequence[str] = (), paths: Sequence[Path] = ()
+    ) -> None:
         self._include = read_patterns(include, "--include") if include else None
         self._exclude = read_patterns(exclude, "--exclude") if exclude else None
+        asked = [f"!{name}" for name in _spelled_out(include)]
+        self._skipped = read_patterns([*SKIPPED, *asked], "--include")
+        self._named = frozenset(part for path in paths for part in (path, *path.parents))
+
+    def skips(self, location: Path) -> bool:
+        """Whether a file or folder is unwanted for its name, and was not asked for by it."""
+        return self._skipped.match_file(location.name) and location not in self._named
 
     def excludes(self, path: str) -> bool:
         """Whether a file, or a folder whose path ends in a slash, is unwanted whatever it holds."""
@@ -55,6 +67,12 @@ class Selection:
     def includes(self, path: str) -> bool:
         """Whether a file is among those asked for."""
         return self._include is None or self._include.match_file(path)
+
+
+def _spelled_out(patterns: Sequence[str]) -> list[str]:
+    """The skipped names that patterns ask for: `.env` and `.*` do, `*` and `*.md` do not, as in a shell."""
+    skipped = GitIgnoreSpec.from_lines(SKIPPED)
+    return [name for pattern in patterns for name in pattern.split("/") if skipped.match_file(name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +126,10 @@ def _read_folder(
     folders: list[_Folder] = []
     files: list[FoundFile] = []
     for entry in listed:
-        path = folder.path + entry.name
+        path, location = folder.path + entry.name, Path(entry.path)
+        if selection.skips(location):
+            continue
         if entry.is_dir(follow_symlinks=False):
-            location = Path(entry.path)
             if entry.name in NEVER or location == index_folder:
                 continue
             if not _ignored(f"{path}/", rules) and not selection.excludes(f"{path}/"):

@@ -26,7 +26,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One structural piece of a document. `depth` is a heading's level from 1, else 0."""
+    """One structural piece of a document.
+
+    `depth` is a heading's level from 1. Of other text it is 0, or the level of headings that end above it: a
+    reply goes on below what it quoted.
+    """
 
     kind: ElementKind
     start: int

@@ -46,6 +46,27 @@ def test_the_heading_trail_holds_the_headings_above_and_no_others() -> None:
     assert [chunk.section for chunk in chunk_document(made)] == [("One",), ("One", "Inner"), ("Two",)]
 
 
+def test_a_chunk_keeps_to_one_section_however_short() -> None:
+    made = document(
+        ("heading", "Pumps", 1),
+        ("heading", "Pump P-10", 2), ("paragraph", "It must not be run dry.", 0),
+        ("heading", "Pump P-20", 2), ("paragraph", "It may be run dry for 30 seconds.", 0),
+    )  # fmt: skip
+    assert [chunk.section for chunk in chunk_document(made)] == [
+        ("Pumps", "Pump P-10"),
+        ("Pumps", "Pump P-20"),
+    ]
+    assert texts(made)[1] == "Pump P-20\n\nIt may be run dry for 30 seconds."
+
+
+def test_text_may_end_the_section_above_it() -> None:
+    made = document(("heading", "Reply", 1), ("heading", "Quoted", 2), ("paragraph", "Older.", 0))
+    own = Element("paragraph", len(made.text) - 3, len(made.text), depth=2)
+    older = replace(made.elements[-1], end=own.start)
+    made = replace(made, elements=(*made.elements[:2], older, own))
+    assert [chunk.section for chunk in chunk_document(made)] == [("Reply", "Quoted"), ("Reply",)]
+
+
 def test_sentences_are_never_cut_where_they_fit() -> None:
     sentences = [f"Sentence number {n} tells of the tide gate and its {n} bolts." for n in range(120)]
     made = document(("paragraph", " ".join(sentences), 0))

@@ -24,16 +24,35 @@ def names(root: Path, include: tuple[str, ...] = (), exclude: tuple[str, ...] = 
 
 
 def test_files_come_in_order_with_size_and_time(tmp_path: Path) -> None:
-    make(tmp_path, "b.md", "a/z.md", "a.md", ".hidden.md")
+    make(tmp_path, "b.md", "a/z.md", "a.md")
     scan = scan_root(tmp_path, Selection(), tmp_path / ".ragqa")
-    assert [file.name for file in scan.files] == [".hidden.md", "a.md", "a/z.md", "b.md"]
+    assert [file.name for file in scan.files] == ["a.md", "a/z.md", "b.md"]
     status = (tmp_path / "b.md").stat()
-    assert (scan.files[3].size, scan.files[3].mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert (scan.files[2].size, scan.files[2].mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
 def test_indexes_and_repositories_are_never_ingested(tmp_path: Path) -> None:
     make(tmp_path, "a.md", ".git/HEAD", "x/.ragqa/catalogue.sqlite", "kept/catalogue.sqlite", "x/.git/y/z")
     assert names(tmp_path) == ["a.md"]
+
+
+def test_hidden_lock_and_backup_files_are_taken_only_where_a_pattern_spells_them_out(tmp_path: Path) -> None:
+    make(tmp_path, "a.md", "a.md~", "~$a.docx", ".env", "x/.env", ".notes/b.md", ".notes/.env")
+    make(tmp_path, "node_modules/c/readme.md", "x/__pycache__/d.md")
+    for include in ((), ("*",), ("*.md",), ("a*", "../x", "./y")):
+        assert names(tmp_path, include=include) == ["a.md"]
+    assert names(tmp_path, include=(".env",)) == [".env", "x/.env"]
+    assert names(tmp_path, include=("/.env", "*~", "~$*")) == [".env", "a.md~", "~$a.docx"]
+    assert names(tmp_path, include=("*", ".notes/**")) == [".notes/b.md", "a.md"]
+    assert names(tmp_path, include=("node_modules/",)) == ["node_modules/c/readme.md"]
+
+
+def test_a_hidden_file_or_folder_is_taken_where_its_path_is_named(tmp_path: Path) -> None:
+    make(tmp_path, "a.md", ".env", ".x/b.md", ".x/.y/c.md", ".x/.z/d.md", "e/.env")
+    paths = [tmp_path, tmp_path / ".env", tmp_path / ".x" / ".y"]
+    scan = scan_root(tmp_path, Selection(paths=paths), tmp_path / ".ragqa")
+    assert [file.name for file in scan.files] == [".env", ".x/.y/c.md", ".x/b.md", "a.md"]
+    assert names(tmp_path / ".x" / ".y") == ["c.md"]
 
 
 def test_no_link_leaves_the_root_and_no_folder_is_read_twice(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from email.message import EmailMessage
 from pathlib import Path
 
+from ingest.chunk import chunk_document
 from ingest.parse import Limits, parse_file
 from ingest.types import Document, Problem
 from tests.parse_documents import check_promises, kinds, zip_bytes
@@ -113,6 +114,54 @@ def test_a_mail_and_its_attachments_are_members(tmp_path: Path) -> None:
         "message-id": "<1@example.com>",
     }
     assert document_of(found["log.md"]).title == "Log"
+
+
+def test_quoted_words_are_a_section_of_whoever_wrote_them(tmp_path: Path) -> None:
+    body = """Dear Tom,
+We cannot accept that. Deliver on 10 June.
+
+On Wed, 15 May 2024 at 10:03, Tom Askew
+<tom@example.com> wrote:
+
+> It is delivered on 3 June
+> at gate A.
+>
+> NOTES ON GATES
+>
+> Gate B is closed.
+
+> On 2 May 2024, Ann Lee wrote:
+>> When is it delivered?
+> Thanks, Ann.
+Thanks, and see you there. This one:
+is not a quotation.
+
+> Nobody is named.
+"""
+    path = tmp_path / "a.eml"
+    path.write_bytes(f"Subject: Delivery\nFrom: Eve\n\n{body}".replace("\n", "\r\n").encode())
+    mail = document_of(members(path)[""])
+    check_promises(mail)
+    tom, ann = (
+        "On Wed, 15 May 2024 at 10:03, Tom Askew <tom@example.com> wrote:",
+        "On 2 May 2024, Ann Lee wrote:",
+    )
+    found = [(chunk.section[1:], mail.text[chunk.start : chunk.end]) for chunk in chunk_document(mail)]
+    assert [(section, text.split("\n\n")[-1]) for section, text in found] == [
+        ((), "Dear Tom,\nWe cannot accept that. Deliver on 10 June."),
+        ((tom,), "It is delivered on 3 June\nat gate A."),
+        ((tom, "NOTES ON GATES"), "Gate B is closed."),
+        ((tom, "NOTES ON GATES", ann), "When is it delivered?"),
+        ((tom, "NOTES ON GATES"), "Thanks, Ann."),
+        ((), "> Nobody is named."),
+    ]
+    assert "Thanks, and see you there. This one:\nis not a quotation." in found[-1][1]
+
+
+def test_a_mail_without_a_subject_is_titled_by_its_sender(tmp_path: Path) -> None:
+    path = tmp_path / "a.eml"
+    path.write_bytes(b"From: Eve\n\nYes.\n\nOn 2 May 2024, Ann wrote:\n> Is it so?\n")
+    assert document_of(members(path)[""]).title == "Eve"
 
 
 def test_an_mbox_gives_a_member_a_mail(tmp_path: Path) -> None:

@@ -74,6 +74,26 @@ def test_markdown(read) -> None:
     assert "carry over five days\nask first\nno more\n\nYears" in document.text
 
 
+def test_ordered_lists_keep_their_numbers(read) -> None:
+    items = "3. The first.\n   More.\n4. The second\n   1) nested\n   - bullet\n6. 1. twice\n7.\n8. # Last"
+    assert kinds(read("a.md", f"{items}\n\nEnd.")) == [
+        ("list_item", "3. The first.\nMore."),
+        ("list_item", "4. The second"),
+        ("list_item", "1) nested"),
+        ("list_item", "bullet"),
+        ("list_item", "6. 1. twice"),
+        ("heading", "8. Last"),
+        ("paragraph", "End."),
+    ]
+    page = """<p>Terms of payment.<ol start=3><li>The first<li><b>The</b> second<ol><li><p>nested</ol>
+    <li value=9>jumps<li>goes on</ol><ul><li>bullet</ul>
+    <ol type=a><li>lettered</ol><ol start=x><li>bad</ol>"""
+    assert texts(read("a.html", page), "list_item") == [
+        "3. The first", "4. The second", "1. nested", "9. jumps", "10. goes on",
+        "bullet", "lettered", "1. bad",
+    ]  # fmt: skip
+
+
 def test_the_title_is_declared_or_the_first_heading_or_the_stem(read) -> None:
     assert read("a.md", "---\ntitle: Declared\n---\n# Heading\n\nx").title == "Declared"
     assert read("b.md", "text\n\n## Heading\n\nx").title == "Heading"

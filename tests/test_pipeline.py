@@ -127,6 +127,24 @@ def test_a_title_from_a_file_name_follows_the_first_of_its_names(tmp_path: Path,
     assert check_index(index) == ()
 
 
+def test_a_renamed_file_whose_name_is_its_title_is_read_again_under_the_new_one(
+    tmp_path: Path, index: Path
+) -> None:
+    docs = tmp_path / "docs"
+    for name in ("a", "c", "note", "other"):
+        write(docs / f"{name}.txt", "same words" if len(name) == 1 else f"{name} words")
+    ingest(docs, index=index)
+    (docs / "note.txt").rename(docs / "letter.txt")
+    (docs / "a.txt").rename(docs / "z.txt")
+    planned = ingest(docs, index=index, dry_run=True)
+    assert ("renamed", "letter.txt") in planned.planned
+    assert counts(planned) == counts(ingest(docs, index=index)) == (0, 0, 2, 0, 2)
+    with open_index(index) as opened:
+        found = {row.source: opened.document(row.document_id or "").title for row in opened.sources()}
+    assert found == {"c.txt": "c", "letter.txt": "letter", "other.txt": "other", "z.txt": "c"}
+    assert check_index(index) == ()
+
+
 def test_a_dry_run_says_what_would_be_done_and_changes_nothing(docs: Path, index: Path) -> None:
     assert counts(ingest(docs, index=index, dry_run=True)) == (4, 0, 0, 0, 0)
     assert not index.exists()
@@ -159,6 +177,15 @@ def test_a_dry_run_leaves_an_index_without_settings_to_the_next_run(docs: Path, 
 def test_options_pick_files(docs: Path, index: Path) -> None:
     ingest(docs, index=index, exclude=("sub/",))
     assert sources(index) == ["one.md", "two.md"]
+
+
+def test_a_hidden_file_is_taken_when_named_and_leaves_with_its_folder(docs: Path, index: Path) -> None:
+    write(docs / ".env", "the password is number 7\n")
+    assert counts(ingest(docs, index=index)) == (4, 0, 0, 0, 0)
+    assert counts(ingest(docs / ".env", index=index)) == (1, 0, 0, 0, 0)
+    assert ".env" in sources(index)
+    assert counts(ingest(docs, index=index)) == (0, 0, 4, 1, 0)
+    assert check_index(index) == ()
 
 
 @pytest.mark.parametrize(

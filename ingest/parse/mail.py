@@ -6,14 +6,14 @@ unstructured's readers flatten attachments into one text with the mail; here eac
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
 from email.message import Message
 from typing import Any
 
 from ingest.parse.canonical import Piece
 from ingest.parse.problems import skipped
-from ingest.parse.text import decode, text_pieces
+from ingest.parse.text import decode, line_ends, text_pieces
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date", "Message-ID")
 _SHOWN = ("From", "To", "Cc", "Date")
@@ -25,6 +25,13 @@ _ENCRYPTED = (
     "application/x-pkcs7-mime",
     "application/pgp-encrypted",
 )
+# A line, wrapped or not, that ends in a colon, and the marked lines below it: `On 3 May, Tom wrote:`, `> …`.
+_QUOTATION = re.compile(
+    r"^(?!>)(?P<by>(?:.+\n(?=[<a-z])){0,2}.+[:\uff1a])\s*\n(?P<quoted>>.*(?:\s*\n>.*)*)", re.MULTILINE
+)
+_QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
+_QUOTED_DEPTH = 2  # as a heading: the subject's is 1
+_QUOTES_IN_QUOTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +189,41 @@ def mail_pieces(mail: Mail) -> list[Piece]:
 
         body = html_pieces(clean_markup(mail.body))
     else:
-        body = text_pieces(mail.body)
+        body = _body_pieces(line_ends(mail.body), _QUOTES_IN_QUOTES)
     if not body and not mail.headers:
         raise skipped("empty", "The mail holds no text.")
     return [Piece("heading", found.get("Subject", ""), depth=1), Piece("paragraph", shown), *body]
 
 
+def _body_pieces(text: str, levels: int) -> list[Piece]:
+    """Plain text; quoted words, without their marks, are a section of whoever the line above them names.
+
+    Where no line does, the marks stay: they are all that tells whose words these are not.
+    """
+    pieces: list[Piece] = []
+    end = 0
+    for found in _QUOTATION.finditer(text) if levels else ():
+        pieces += _own_pieces(text[end : found.start()])
+        pieces.append(Piece("heading", found["by"], depth=_QUOTED_DEPTH))
+        quoted = _body_pieces(_QUOTE_MARK.sub("", found["quoted"]), levels - 1)
+        pieces += [replace(piece, depth=piece.depth and piece.depth + _QUOTED_DEPTH) for piece in quoted]
+        end = found.end()
+    return pieces + _own_pieces(text[end:])
+
+
+def _own_pieces(text: str) -> list[Piece]:
+    """The writer's own words, of which the first end the quotation above them."""
+    pieces = text_pieces(text)
+    for first in pieces[:1]:
+        pieces[0] = replace(first, depth=min(first.depth or _QUOTED_DEPTH, _QUOTED_DEPTH))
+    return pieces
+
+
 def mail_metadata(mail: Mail) -> list[tuple[str, object]]:
     found = dict(mail.headers)
-    pairs: list[tuple[str, object]] = [("title", found.get("Subject")), ("author", found.get("From"))]
+    # Without a subject the first heading would be the title, and that may be of what is quoted.
+    title = found.get("Subject") or found.get("From")
+    pairs: list[tuple[str, object]] = [("title", title), ("author", found.get("From"))]
     return pairs + [
         (name.lower(), found.get(name)) for name in ("Date", "From", "To", "Cc", "Subject", "Message-ID")
     ]

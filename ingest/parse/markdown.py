@@ -34,6 +34,7 @@ class _Reader:
         self._heading = 0
         self._items: list[bool] = []  # for each open list item: whether its first text is out
         self._list_started = False
+        self._number = ""  # of the open list item, until its first text is out
         self._rows: list[list[str]] | None = None
 
     def read(self, token: "Token") -> None:
@@ -46,8 +47,11 @@ class _Reader:
                 self._list_started = bool(self._items) and self._list_started
             case "list_item_open":
                 self._items.append(False)
+                # As written: a clause is cited by it. Two numbers where an item begins with a list.
+                self._number += f"{token.info}{token.markup} " if token.info else ""
             case "list_item_close":
                 self._items.pop()
+                self._number = ""
             case "table_open":
                 self._rows = []
             case "tr_open" if self._rows is not None:
@@ -66,9 +70,10 @@ class _Reader:
     def _add(self, text: str) -> None:
         if self._rows is not None:
             self._rows[-1].append(text)
-        elif not text.strip():
+        if self._rows is not None or not text.strip():
             return
-        elif self._heading:
+        text, self._number = self._number + text, ""
+        if self._heading:
             self.pieces.append(Piece("heading", " ".join(text.split()), depth=self._heading))
             self._list_started = False
         elif self._items:

@@ -108,7 +108,7 @@ def _looks_binary(text: str) -> bool:
 
 def text_pieces(text: str) -> list[Piece]:
     """Paragraphs between blank lines, lists line by line, and lines that stand alone like headings do."""
-    text = _line_ends(text)
+    text = line_ends(text)
     pieces: list[Piece] = []
     for block in _BLANK.split(text):
         lines = [line.rstrip() for line in block.strip("\n").split("\n") if line.strip()]
@@ -118,11 +118,11 @@ def text_pieces(text: str) -> list[Piece]:
 
 def code_pieces(text: str) -> list[Piece]:
     """Source code: one piece per group of lines between blank lines, with its indentation."""
-    text = _line_ends(text)
+    text = line_ends(text)
     return [Piece("code", block) for block in _BLANK_LINES.split(text)]
 
 
-def _line_ends(text: str) -> str:
+def line_ends(text: str) -> str:
     """What is invalid is replaced, and counted, where the pieces are laid out."""
     return re.sub("\r\n?|[\f\v]", "\n", text.removeprefix("\ufeff"))
 

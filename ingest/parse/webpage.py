@@ -81,25 +81,54 @@ def _without_declaration(markup: str) -> str:
     return re.sub(r"\A\s*<\?xml[^>]*\?>", "", markup.removeprefix("\ufeff"))
 
 
+_CHANGED = re.compile(r"<(?:table|ol)\b", re.IGNORECASE)
 _LAYOUT_CELL = 600  # characters; a table with a longer cell lays out a page, it does not hold data
 
 
 def clean_markup(markup: str) -> str:
-    """What unstructured may read: no declaration, no invalid characters, no tables that lay out the page."""
-    markup = _INVALID.sub("\ufffd", _without_declaration(markup))
-    return _without_layout_tables(markup) if "<table" in markup.lower() else markup
+    """What unstructured may read: no declaration, no invalid characters, no tables that lay out the page.
 
-
-def _without_layout_tables(markup: str) -> str:
-    """Tables around tables or around prose become blocks; in others a line break inside a cell becomes a
-    space, and cells that span stand in every place they span.
+    The numbers that a browser shows before list items are text.
     """
     from lxml import etree, html
 
+    markup = _INVALID.sub("\ufffd", _without_declaration(markup))
+    if not _CHANGED.search(markup):
+        return markup
     try:
         tree = html.document_fromstring(markup)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return markup
+    _plain_tables(tree)
+    _number_items(tree)
+    return str(html.tostring(tree, encoding="unicode"))
+
+
+def _number_items(tree: Any) -> None:
+    for ordered in tree.iter("ol"):
+        if ordered.get("type", "1") != "1" or ordered.get("reversed") is not None:
+            continue
+        number = _integer(ordered.get("start"), 1)
+        for item in ordered.iterchildren("li"):
+            number = _integer(item.get("value"), number)
+            first = item
+            while not (first.text or "").strip() and len(first) and first[0].tag in ("p", "div"):
+                first = first[0]
+            first.text = f"{number}. {(first.text or '').lstrip()}"
+            number += 1
+
+
+def _integer(written: str | None, default: int) -> int:
+    try:
+        return int(written or "")
+    except ValueError:
+        return default
+
+
+def _plain_tables(tree: Any) -> None:
+    """Tables around tables or around prose become blocks; in others a line break inside a cell becomes a
+    space, and cells that span stand in every place they span.
+    """
     for table in list(tree.iter("table")):
         own = list(_own_cells(table))
         nested = next(table.iterdescendants("table"), None) is not None
@@ -111,7 +140,6 @@ def _without_layout_tables(markup: str) -> str:
                     line_break.tail = " " + (line_break.tail or "")
             if sum(span(cell, "colspan") * span(cell, "rowspan") for cell in own) <= _MOST_SPANNED * len(own):
                 _spell_out_spans(table)
-    return str(html.tostring(tree, encoding="unicode"))
 
 
 def _own_cells(table: Any) -> Iterator[Any]:

@@ -11,6 +11,8 @@ JUST_NOW_NS = 10_000_000
 
 def kind_of(work: Work) -> str:
     """What became of a file, as the report counts it. One that is only read again has not changed."""
+    if work.former is not None:
+        return "renamed"
     if work.known is None:
         return "added"
     return "unchanged" if work.known.status == "ok" and work.known.sha256 == work.sha256 else "changed"

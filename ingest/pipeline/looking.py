@@ -22,12 +22,8 @@ class Look:
 
 def planned_actions(plan: Plan, roots: Roots) -> tuple[tuple[str, str], ...]:
     """What would become of which file if each could be read, of those that a run would do anything about."""
-    works = [*plan.parse, *(work for work, _ in plan.copies)]
-    works += [work for work, twin in plan.links if twin.id not in plan.renamed]
+    works = [*plan.parse, *(work for work, _ in (*plan.copies, *plan.links))]
     actions = [(kind_of(work), roots.handle(work.root, work.file.name)) for work in works]
-    actions += [
-        ("renamed", roots.handle(w.root, w.file.name)) for w, twin in plan.links if twin.id in plan.renamed
-    ]
     actions += [("removed", roots.handle(file.root, file.path)) for file in plan.removed]
     return tuple(sorted(actions))
 

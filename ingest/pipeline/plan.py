@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from ingest.catalogue.reader import KnownFile
@@ -42,7 +42,10 @@ def is_inside(path: str, part: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A file to be read, or to be linked to what is known: `known` is what the index has under its path."""
+    """A file to be read, or to be linked to what is known: `known` is what the index has under its path.
+
+    `former` is the vanished file with the same bytes that it was before it was renamed.
+    """
 
     root: str
     place: int
@@ -50,6 +53,7 @@ class Work:
     file: FoundFile
     sha256: str
     known: KnownFile | None
+    former: KnownFile | None = None
 
     @property
     def order(self) -> tuple[int, str]:
@@ -61,15 +65,14 @@ class Work:
 class Plan:
     """All that is to be done, each list in order.
 
-    `links` are files whose bytes the index knows under another path; where that path has gone, it is a
-    rename. `copies` are files equal to one of `parse`, whose outcome they share. `unreadable` files failed
-    before they were read; `busy` ones changed while they were.
+    `links` are files whose bytes the index knows under another path. `copies` are files equal to one of
+    `parse`, whose outcome they share. `unreadable` files failed before they were read; `busy` ones changed
+    while they were.
     """
 
     unchanged: list[tuple[KnownFile, FoundFile]] = field(default_factory=list)
     touched: list[tuple[KnownFile, FoundFile]] = field(default_factory=list)
     links: list[tuple[Work, KnownFile]] = field(default_factory=list)
-    renamed: set[int] = field(default_factory=set)
     removed: list[KnownFile] = field(default_factory=list)
     parse: list[Work] = field(default_factory=list)
     copies: list[tuple[Work, Work]] = field(default_factory=list)
@@ -175,30 +178,27 @@ def _settle(plan: Plan, todo: Iterable[Work], known: Sequence[KnownFile], versio
         if file.status != "failed" and file.versions == versions:
             twins[file.sha256, _suffix(file.name)].append(file)
     first: dict[tuple[str, str], Work] = {}
+    renamed: set[int] = set()
     for work in todo:
         key = work.sha256, _suffix(work.name)
         same_bytes_again = work.known is not None and work.known.sha256 == work.sha256
-        twin = None if same_bytes_again else _choose_twin(twins[key], work, plan.renamed)
-        if twin is not None:
+        twin = None if same_bytes_again else next((t for t in twins[key] if t.id not in renamed), None)
+        if twin is not None and twin.id in vanished:
+            work = replace(work, former=twin)
+            renamed.add(twin.id)
+        if twin is not None and _shares_title(work, twin, twins[key]):
             plan.links.append((work, twin))
-            if twin.id in vanished:
-                plan.renamed.add(twin.id)
         elif key in first:
             plan.copies.append((work, first[key]))
         else:
             first[key] = work
             plan.parse.append(work)
-    plan.removed = [file for file in plan.removed if file.id not in plan.renamed]
+    plan.removed = [file for file in plan.removed if file.id not in renamed]
 
 
-def _choose_twin(twins: Sequence[KnownFile], work: Work, used: set[int]) -> KnownFile | None:
-    """A known file with these bytes whose outcome is also this file's; vanished ones stand first."""
-    names = {_stem(twin.name) for twin in twins} - {_stem(work.name)}
-    for twin in twins:
-        # Not where the document's title is the name of a file: under another name it may be another title.
-        if twin.id not in used and twin.title not in names:
-            return twin
-    return None
+def _shares_title(work: Work, twin: KnownFile, twins: Sequence[KnownFile]) -> bool:
+    """Whether a twin's title is this file's too: not where it is the name of another file."""
+    return twin.title not in {_stem(one.name) for one in twins} - {_stem(work.name)}
 
 
 def _stem(name: str) -> str:

@@ -140,7 +140,8 @@ class Ingest:
 
     def _look(self, paths: Sequence[Path]) -> Look:
         """Look into the roots and plan. New roots are kept only if that is not refused; none by a dry run."""
-        selection = Selection(self._options.include, self._options.exclude)
+        named = [path.resolve() for path in paths]
+        selection = Selection(self._options.include, self._options.exclude, named)
         roots = Roots(self._connection, self._index_path)
         with storage_errors(self._index_path):
             self._connection.execute("BEGIN IMMEDIATE")
@@ -175,12 +176,15 @@ class Ingest:
             problem = Problem("failed", "unreadable", f"It could not be opened: {reason}.")
             self._store(work, Prepared([SourceRecord("", problem)]))
         unlinked = [work for work, twin in plan.links if not self._link(work, twin, plan)]
-        for done, file in enumerate(plan.removed, 1):
+        to_read = sorted([*plan.parse, *unlinked], key=lambda work: work.order)
+        renamed = [work.former for work in (*to_read, *(copy for copy, _ in plan.copies)) if work.former]
+        gone = [*renamed, *plan.removed]
+        for done, file in enumerate(gone, 1):
             with self._writing():
                 remove_file(self._connection, file.id)
-            self._counts["removed"] += 1
-            self._progress("removed", done, len(plan.removed))
-        self._read(plan, sorted([*plan.parse, *unlinked], key=lambda work: work.order))
+            self._progress("removed", done, len(gone))
+        self._counts["removed"] += len(plan.removed)
+        self._read(plan, to_read)
         for work, first in plan.copies:
             self._copy(plan, work, first)
 
@@ -188,17 +192,15 @@ class Ingest:
         """Give a file the sources of another with the same bytes; False where that has changed meanwhile."""
         if is_gone(work.file):
             plan.busy.append(work)
-            plan.renamed.discard(twin.id)
             return True
-        renamed = twin.id in plan.renamed
         with self._writing():
             sources = copy_sources(self._connection, twin.id, work.sha256)
             if sources is None:
                 return False
             store_file(self._connection, self._record(work, sources), sources, [])
-            if renamed:
-                remove_file(self._connection, twin.id)
-        self._count(work, sources, renamed=renamed)
+            if work.former:
+                remove_file(self._connection, work.former.id)
+        self._count(work, sources)
         return True
 
     def _copy(self, plan: Plan, work: Work, first: Work) -> None:
@@ -266,9 +268,9 @@ class Ingest:
             self._tools.parser_version,
         )
 
-    def _count(self, work: Work, sources: Sequence[SourceRecord], *, renamed: bool = False) -> None:
+    def _count(self, work: Work, sources: Sequence[SourceRecord]) -> None:
         if any(isinstance(source.outcome, str) for source in sources):
-            self._counts["renamed" if renamed else kind_of(work)] += 1
+            self._counts[kind_of(work)] += 1
 
     def _forget_roots(self, scans: Sequence[RootScan]) -> None:
         for scan in scans:
