@@ -59,6 +59,8 @@ _OPPOSITES = {
 }
 _OPEN = re.compile(r"\b(?:besides|other than|apart from|except|instead of|or)\b", re.IGNORECASE)
 """A question with one of these names things that the answer is not about."""
+BEHIND = 2.0
+"""Scores that the best sentence about the thing asked for may lie below one about another thing."""
 MISSPELT = 0.72
 """Likeness (difflib's ratio) from which one name is taken for the other, misspelt."""
 
@@ -68,16 +70,17 @@ Labels = dict[tuple[str, bool], frozenset[str]]
 def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int]:
     """The places of the candidates, best first, that are about what the question names.
 
-    Where the best is about another thing of its kind, only those that name the one asked for: what scores
-    next says something else.
+    Where the best is about another thing of its kind, only those that name the one asked for, and none where
+    they score far less: what comes next says something else.
     """
     wanted = missing(question, candidates[0]) if candidates else frozenset()
     beside = _beside_named_rows(question, candidates)
-    return [
+    kept = [
         place
         for place, one in enumerate(candidates)
         if place not in beside and wanted <= _forms(_around(one)) and not missing(question, one)
     ]
+    return [] if kept and wanted and candidates[kept[0]].score < candidates[0].score - BEHIND else kept
 
 
 def naming_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -242,6 +245,7 @@ def _named(text: str, *, skip_first: bool = False) -> tuple[tuple[str, str], ...
         and len(name) > 1
         and not {name.lower(), word.lower()} & _STOP
         and not any(map(str.isdigit, name + word))
+        and not name.endswith(("'s", "’s"))  # whose it is: what it has may have other names
         and not word.endswith("ed")  # what was done, not what it is
         and not (skip_first and first and first.group() == name)
     )

@@ -33,8 +33,8 @@ from ragqa.namesakes import naming_first, of_what_is_asked
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
-from ragqa.versions import of_another_time, outdated
-from ragqa.voices import amends, both_sides, claim_of, other_side
+from ragqa.versions import is_quoted, of_another_time, outdated
+from ragqa.voices import amends, both_sides, claim_of, differ, other_side
 from ragqa.windows import (
     READ_CONFIDENCE,
     READ_FEATURES,
@@ -54,7 +54,8 @@ OTHER_SIDE = 7.0
 """Least score of a sentence that is shown because another document answers differently. Of lower ones most
 say something else: benchmarks/hostile.py and the even halves, docs/decisions.md."""
 AMENDMENT = 3.0
-"""Scores by which a sentence may fall behind the best where one of the two amends the other's document."""
+"""Scores by which a sentence may fall behind the best where one of the two amends the other's document, or a
+mail answers what it quotes."""
 OUTDATED = 2.0
 """Scores by which a sentence falls where another version of its document is asked about."""
 
@@ -141,8 +142,10 @@ class Judgement:
         """
         if not self.candidates:
             return Selection((), 0.0, True)
-        best = self.candidates[0]
+        best = self._answered_back(self.candidates[0])
         same_age = [one for one in self.candidates if self._is_outdated(one) == self._is_outdated(best)]
+        if best is not self.candidates[0]:
+            same_age = [one for one in same_age if not is_quoted(one.block)]
         chosen: dict[str, Candidate] = {}
         for one in same_age:
             if len(chosen) < ANSWER_SENTENCES and one.score >= best.score - self.model.margin:
@@ -154,6 +157,16 @@ class Judgement:
         confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, self.odds))))
         refuses = confidence < self.model.threshold
         return Selection(sentences, confidence, refuses, other is not None)
+
+    def _answered_back(self, best: Candidate) -> Candidate:
+        """What a mail says itself in place of what it quotes of an older one, where the best is quoted."""
+        own = (
+            one
+            for one in self.candidates
+            if one.block.document_id == best.block.document_id and not is_quoted(one.block)
+        )
+        near = (one for one in own if one.score >= best.score - AMENDMENT and differ(best.claim, one.claim))
+        return next(near, best) if is_quoted(best.block) else best
 
     def _weighs(self, one: Candidate, best: Candidate) -> bool:
         """Whether the candidate scores high enough to be shown where it answers differently."""

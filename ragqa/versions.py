@@ -87,6 +87,12 @@ def _lacks_versions(blocks: Sequence[ContextBlock], asked: set[str], words: set[
     return not any(number == one or one.startswith(f"{number}.") for number in asked for one in held)
 
 
+def is_quoted(block: ContextBlock) -> bool:
+    """Whether a block is what a mail quotes of an older one: the line above it says who wrote it."""
+    mail = block.source.lower().endswith((".eml", ".msg", ".mbox"))
+    return mail and any(part.rstrip().endswith((":", "：")) for part in block.section)
+
+
 def family_of(block: ContextBlock) -> str:
     """What versions share: the folder, and the title without year or version; empty where it has none."""
     folder, _, name = block.source.rpartition("/")

@@ -1,6 +1,7 @@
 """Sentences about another thing of the kind that a question names."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,7 @@ def test_what_stands_in_the_place_of_the_asked_is_another(question: str, text: s
         ("Who ran Forest Gump?", "Forrest Gump was run by Paramount."),
         ("Where was René Goulaine born?", "Rene Goulaine was born in Poitou."),
         ("What are the principles of EU law?", "The principles of European Union law are three."),
+        ("How long is Corvid's information kept secret?", "Confidential Information is secret for a year."),
         ("Does the Leeds or the York depot have more vans?", "The Leeds depot has 14 vans."),
         ("When does the depot open and close?", "The depot closes at 17:00."),
         ("Besides Britain and North America, where did they settle?", "Some settled in South Africa."),
@@ -89,6 +91,8 @@ def test_where_the_best_is_of_another_only_those_that_name_the_asked_are_left() 
     assert places(asked, [CONDEMNED, "Lifts are not cranes.", "Crane 6 was condemned in May."]) == [2]
     assert places(asked, ["Crane 6 was condemned in May.", CONDEMNED, "Lifts are not cranes."]) == [0, 2]
     assert places(asked, []) == []
+    far = [candidate(CONDEMNED), replace(candidate("Crane 6 is red."), score=-5.0)]
+    assert of_what_is_asked(asked, far) == []
 
 
 def rows_left(question: str, labels: Sequence[str]) -> list[str]:
