@@ -54,8 +54,9 @@ OTHER_SIDE = 7.0
 """Least score of a sentence that is shown because another document answers differently. Of lower ones most
 say something else: benchmarks/hostile.py and the even halves, docs/decisions.md."""
 AMENDMENT = 3.0
-"""Scores by which a sentence may fall behind the best where one of the two amends the other's document, or a
-mail answers what it quotes."""
+"""Scores by which a sentence may fall behind the best where one of the two amends the other's document."""
+REPLY = 6.0
+"""The same, where a mail answers what it quotes: the quoted words are often the plainer ones."""
 OUTDATED = 2.0
 """Scores by which a sentence falls where another version of its document is asked about."""
 
@@ -165,7 +166,7 @@ class Judgement:
             for one in self.candidates
             if one.block.document_id == best.block.document_id and not is_quoted(one.block)
         )
-        near = (one for one in own if one.score >= best.score - AMENDMENT and differ(best.claim, one.claim))
+        near = (one for one in own if one.score >= best.score - REPLY and differ(best.claim, one.claim))
         return next(near, best) if is_quoted(best.block) else best
 
     def _weighs(self, one: Candidate, best: Candidate) -> bool:

@@ -205,7 +205,7 @@ def test_what_an_amendment_changes_is_shown_beside_it(tmp_path: Path, ragqa: Run
 def test_a_mail_is_heard_before_what_it_quotes(tmp_path: Path, ragqa: Run) -> None:
     (tmp_path / "re.eml").write_text(
         "From: Greta Moss <greta@northquay.example>\nDate: Thu, 16 May 2024 09:12:00 +0100\n"
-        "Subject: Re: Delivery of gauges\n\nWe cannot accept the delivery on 3 June, the crane is out of order. "
+        "Subject: Re: Delivery of gauges\n\nWe cannot accept delivery on 3 June, the crane is out of order. "
         "Please deliver the gauges on 10 June instead, gate C.\n\nOn 15 May 2024, Tom Askew wrote:\n"
         "> the 12 gauges for Northquay will be delivered on 3 June at gate A.\n"
     )
