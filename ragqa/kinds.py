@@ -1,6 +1,7 @@
 """What a question asks for, a time, a count, a person …, and whether a sentence holds such a thing. Pure."""
 
 import re
+from calendar import day_name, month_name
 
 SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", '"', "”")
 DATE = re.compile(
@@ -46,6 +47,13 @@ PEOPLE = frozenset(("people", "person", "men", "women", "member", "inhabitant", 
 COUNTED_WITHIN = 5
 """Words behind a number among which the thing it counts is looked for."""
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_MONTH = "|".join(month_name[1:])
+CALENDAR = frozenset((*month_name[1:], *day_name))
+"""Words with a capital that name nobody."""
+CALENDAR_DATE = re.compile(
+    rf"\b(?:\d{{1,2}} (?:{_MONTH})|(?:{_MONTH}) \d{{1,2}})\b(?:,? \d{{4}})?|\b(?:{_MONTH}) \d{{4}}\b"
+)
+"""Numbers that count nothing."""
 CAPITAL = re.compile(r"\b[A-Z][\w’'-]+")
 NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w’'-]+")
 PLACE = re.compile(
@@ -117,7 +125,7 @@ def lacks_asked(question: str, text: str, *, is_row: bool = False) -> bool:
         return not _new(YEAR if ASKS_YEAR.search(question) else MOMENT, question, text)
     if name != "count":
         return False
-    found, counted = _new(COUNT, question, text), COUNTED.search(question)
+    found, counted = _new_counts(question, text), COUNTED.search(question)
     if counted is None or is_row:
         return not found
     things = {_singular(word) for word in WORD.findall(counted[1])} | PEOPLE
@@ -130,10 +138,10 @@ def answer_lacks(question: str, answer: str) -> bool:
     name = kind[0] if kind else ""
     if name == "person":
         asked = {word.casefold() for word in WORD.findall(question)}
-        return all(word.casefold() in asked for word in CAPITAL.findall(answer))
+        return all(word.casefold() in asked or word in CALENDAR for word in CAPITAL.findall(answer))
     if name == "time" and ASKS_MOMENT.search(question):
         return not _new(YEAR if ASKS_YEAR.search(question) else MOMENT, question, answer)
-    return name == "count" and not _new(COUNT, question, answer)
+    return name == "count" and not _new_counts(question, answer)
 
 
 def _new(sought: re.Pattern[str], question: str, text: str) -> list[re.Match[str]]:
@@ -141,9 +149,17 @@ def _new(sought: re.Pattern[str], question: str, text: str) -> list[re.Match[str
     return [m for m in sought.finditer(text) if m.group().islower() or m.group() not in question]
 
 
+def _new_counts(question: str, text: str) -> list[re.Match[str]]:
+    """What is counted in the text. The numbers of a single date count nothing: 8 August is no answer to "how
+    long", from May to August is one.
+    """
+    found, dates = _new(COUNT, question, text), list(CALENDAR_DATE.finditer(text))
+    return [one for one in found if len(dates) != 1 or not dates[0].start() <= one.start() < dates[0].end()]
+
+
 def _names(text: str) -> list[str]:
-    """Words with a capital; the first word of the text alone is none."""
-    names = CAPITAL.findall(text)
+    """Words with a capital but for months and days; the first word of the text alone is none."""
+    names = [name for name in CAPITAL.findall(text) if name not in CALENDAR]
     return [] if len(names) == 1 and text.lstrip().startswith(names[0]) else names
 
 
