@@ -50,6 +50,16 @@ SCRIPTS = {"check": False, "hostile": True}
 """Scripts beside this one that print Markdown, and whether they need a work folder for their indexes."""
 NEVER = frozenset({"cli", "batch.py", "contract.py", "doctor.py", "langchain.py", "terminal.py"})
 """Parts of the code that no figure depends on."""
+ANSWERING = (
+    "selection.py",
+    "features.py",
+    "fitted.py",
+    "kinds.py",
+    "namesakes.py",
+    "voices.py",
+    "windows.py",
+)
+"""Parts that retrieval does without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +194,7 @@ def key_of(job: Job, made: QuestionSet) -> str:
 def unused_by(options: EvalOptions) -> frozenset[str]:
     """Parts of the code that cannot change the figures: new weights leave those of retrieval alone."""
     if options.engine is None:
-        return NEVER | {"gptq", "llm", "citations", "prompt", "assets", "selection.py", "features.py"}
+        return NEVER | {"gptq", "llm", "citations", "prompt", "assets", *ANSWERING}
     return NEVER | {"gptq"} if options.engine.name == "extractive" else NEVER
 
 

@@ -32,7 +32,8 @@ from ragqa.evaluation.citing import is_right
 from ragqa.evaluation.question_set import Question, read_questions, read_set
 from ragqa.evaluation.run import Asking, BlindRetriever
 from ragqa.evaluation.suite import build_index, half_of
-from ragqa.selection import candidate_features, load_models, rank
+from ragqa.fitted import load_models
+from ragqa.selection import candidate_features, rank
 from ragqa.settings import RetrievalSettings
 from ragqa.types import ContextBlock
 from ragqa.windows import passages_of

@@ -21,8 +21,9 @@ from selection import Case, load
 from ragqa.candidates import pieces_of
 from ragqa.evaluation.refusing import auroc, recall_at_over_refusal
 from ragqa.features import CONFIDENCE_FEATURES, FEATURES, confidence_features
+from ragqa.fitted import Linear, linear
 from ragqa.kinds import answer_lacks, lacks_asked
-from ragqa.selection import Linear, Ranked, linear, rank
+from ragqa.selection import Ranked, rank
 from ragqa.windows import (
     MAX_WINDOWS,
     READ_CONFIDENCE,

@@ -7,27 +7,23 @@ small models over what it says and what was known before have the last word. `be
 fits all four; weights and the data they come from are in `assets/selection.json`.
 """
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragqa.candidates import Candidate, Pieces, pieces_of, plain
 from ragqa.features import (
-    CONFIDENCE_FEATURES,
-    FEATURES,
     Numbers,
     Passage,
     confidence_features,
     features,
     lexical_scores,
 )
+from ragqa.fitted import Linear, Model, load_models
 from ragqa.kinds import answer_lacks, lacks_asked
 from ragqa.namesakes import naming_first, of_what_is_asked
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
@@ -36,8 +32,6 @@ from ragqa.types import ContextBlock
 from ragqa.versions import is_quoted, of_another_time, outdated
 from ragqa.voices import amends, both_sides, claim_of, differ, other_side
 from ragqa.windows import (
-    READ_CONFIDENCE,
-    READ_FEATURES,
     expected_answer,
     passages_of,
     read_answers,
@@ -78,31 +72,6 @@ class Selection:
     confidence: float
     refuses: bool
     differs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """A linear model of standardised features: `weights · (x - mean) / deviation + bias`."""
-
-    mean: Numbers
-    deviation: Numbers
-    weights: Numbers
-    bias: float
-
-    def __call__(self, rows: Numbers) -> Numbers:
-        """A score for each row, shape (n, features) -> (n,)."""
-        scores: Numbers = ((rows - self.mean) / self.deviation) @ self.weights + self.bias
-        return scores
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """How sentences are ranked and refused: `margin` is in scores, `threshold` in confidence."""
-
-    ranking: Linear
-    confidence: Linear
-    margin: float
-    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,29 +268,3 @@ def similarities(question: str, passages: Sequence[Passage], embed: Embed) -> li
         for (place, number), cosine in zip(kept, vectors[1:] @ vectors[0], strict=True):
             cosines[place][number] = float(cosine)
     return cosines
-
-
-@cache
-def load_models() -> tuple[Model, Model]:
-    """The fitted models without a reader, and with one, read once."""
-    text = (resources.files("ragqa") / "assets" / "selection.json").read_text(encoding="utf-8")
-    record = json.loads(text)
-    return (
-        model_of(record["plain"], FEATURES, CONFIDENCE_FEATURES),
-        model_of(record["read"], READ_FEATURES, READ_CONFIDENCE),
-    )
-
-
-def model_of(record: Mapping[str, Any], ranking: Sequence[str], confidence: Sequence[str]) -> Model:
-    return Model(
-        linear(record["ranking"], ranking),
-        linear(record["confidence"], confidence),
-        float(record["margin"]),
-        float(record["threshold"]),
-    )
-
-
-def linear(record: Mapping[str, Any], names: Sequence[str]) -> Linear:
-    """The model of a JSON record: mean, deviation and weight by feature, and a bias."""
-    columns = np.asarray([record["features"][name] for name in names], dtype=np.float64)
-    return Linear(columns[:, 0], columns[:, 1], columns[:, 2], float(record["bias"]))

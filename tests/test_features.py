@@ -15,8 +15,8 @@ from ragqa.features import (
     lexical_scores,
     stem,
 )
+from ragqa.fitted import load_models
 from ragqa.kinds import kind_of
-from ragqa.selection import load_models
 from ragqa.types import ContextBlock
 from ragqa.windows import READ_CONFIDENCE, READ_FEATURES
 from tests.blocks import make_block
