@@ -2,10 +2,10 @@
 
 Passages about near things share every word but the one that counts, and neither likeness nor a model that
 reads tells them apart. What is compared is small and certain: a number or letter behind the same word
-("crane 6", "site B"), a code with the same letters ("FM-90"), a name before the same word ("York depot"),
-one of a pair of opposites ("seller"), the month in a heading. A sentence that has another in its place, and
-has the one asked for neither in itself nor above it, is about something else. So are a table's rows beside
-the one whose first cell the question names.
+("crane 6", "site B"), a code with the same letters ("FM-90"), a name or an ordinal before the same word
+("York depot", "third payment"), one of a pair of opposites ("seller"), the month in a heading. A sentence
+that has another in its place, and has the one asked for neither in itself nor above it, is about something
+else. So are a table's rows beside the one whose first cell the question names.
 """
 
 import re
@@ -33,6 +33,9 @@ _NO_CODE = re.compile(
     r"\d+(?:\.\d+)?(?:st|nd|rd|th|s|am|pm|[kmc]?g|[kcm]?m|m?l|k?w|v|[kmg]?hz|[kmgt]b|h|min|sec|bn|ad|bc|d|x)"
     r"|\d+(?:st|nd|rd|th)?-[a-z]{3,}",
     re.IGNORECASE,
+)
+_ORDINALS = frozenset(
+    ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 )
 _MONTHS = tuple(name.lower() for name in month_name[1:])
 _MONTH_OF_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) ((?:19|20)\d\d)\b", re.IGNORECASE)
@@ -126,6 +129,7 @@ def missing(question: str, one: Candidate) -> frozenset[str]:
         *_other_labels(question, said, above),
         *_other_codes(question, f"{said} {above}"),
         *_other_names(question, said, above, one.block.text),
+        *_other_ordinals(question, said, above),
         *_opposites(question, said, above),
         *_other_months(question, said, above),
     }
@@ -165,6 +169,18 @@ def _other_names(question: str, said: str, above: str, block: str) -> Iterator[s
         near = (one for one in _PART.findall(text) if form(one) != form(word))
         if not _stands_for(name, text) and not any(_alike(name, one) for one in near):
             yield form(name)
+
+
+def _other_ordinals(question: str, said: str, above: str) -> Iterator[str]:
+    asked, forms = _forms(question), _forms(f"{said} {above}")
+    held = {word for ordinal, word in _ordered(said) if ordinal not in asked}
+    yield from (ordinal for ordinal, word in _ordered(question) if ordinal not in forms and word in held)
+
+
+@lru_cache(maxsize=4096)
+def _ordered(text: str) -> tuple[tuple[str, str], ...]:
+    """Ordinals, and the form of the word behind each."""
+    return tuple((one.lower(), form(word)) for one, word, _ in _neighbours(text) if one.lower() in _ORDINALS)
 
 
 def _opposites(question: str, said: str, above: str) -> Iterator[str]:

@@ -35,6 +35,7 @@ CONDEMNED = "The harness for crane 5 was condemned on 8 August 2022."
         ("What ended the Warm War?", "The Cold War ended in 1991.", {"warm"}),
         ("May the seller cancel within 14 days?", "The buyer may cancel within 14 days.", {"seller"}),
         ("When does the depot open?", "The depot closes at 17:00.", {"open"}),
+        ("When is the third payment due?", "The second payment is due on 1 June.", {"third"}),
     ],
 )
 def test_what_stands_in_the_place_of_the_asked_is_another(question: str, text: str, wanted: set[str]) -> None:
@@ -59,6 +60,7 @@ def test_what_stands_in_the_place_of_the_asked_is_another(question: str, text: s
         ("Does the Leeds or the York depot have more vans?", "The Leeds depot has 14 vans."),
         ("When does the depot open and close?", "The depot closes at 17:00."),
         ("Besides Britain and North America, where did they settle?", "Some settled in South Africa."),
+        ("When are the first and third payments due?", "The first payment is due on 1 May."),
         ("In 2018, what was paid?", "In 2019 nothing was paid."),  # years are of versions
     ],
 )
