@@ -13,7 +13,6 @@ import unicodedata
 from calendar import month_name
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import pairwise
@@ -81,25 +80,9 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
     kept = [
         place
         for place, one in enumerate(candidates)
-        if place not in beside and wanted <= _forms(_around(one)) and not missing(question, one)
+        if place not in beside and wanted <= forms_of(around(one)) and not missing(question, one)
     ]
     return [] if kept and wanted and candidates[kept[0]].score < candidates[0].score - BEHIND else kept
-
-
-def naming_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates; first the best sentence of the best one's block that has the question's names which the
-    best has not.
-
-    For questions that are answered by yes or no: "It does not run on Linux" answers, not what it runs on.
-    """
-    words = _WORD.findall(question)[1:]
-    names = {form(word) for word in words if word[0].isupper() and word.lower() not in _STOP}
-    best = candidates[0]
-    lacking = names - _forms(_around(best))
-    naming = [
-        one for one in candidates if one.block.key == best.block.key and lacking <= _forms(_around(one))
-    ]
-    return (replace(naming[0], score=best.score), *candidates) if lacking and naming else tuple(candidates)
 
 
 def _beside_named_rows(question: str, candidates: Sequence[Candidate]) -> frozenset[int]:
@@ -138,7 +121,7 @@ def missing(question: str, one: Candidate) -> frozenset[str]:
 
 def _other_labels(question: str, said: str, above: str) -> Iterator[str]:
     """Numbers and letters that other ones stand for, behind the same word."""
-    here, there, forms = _labels(said), _labels(above), _forms(f"{said} {above}")
+    here, there, forms = _labels(said), _labels(above), forms_of(f"{said} {above}")
     for key, asked in _labels(question).items():
         others = here.get(key, frozenset()) | there.get(key, frozenset())
         # A letter alone is an article or a list's mark elsewhere; a number stands for itself.
@@ -159,12 +142,12 @@ def _other_names(question: str, said: str, above: str, block: str) -> Iterator[s
     Before a name ("Cold War", "Jesse James") only those that the whole block lacks, as people have several
     names; nor those whose letters the block's words begin with ("EU"), or that are misspelt.
     """
-    asked = _forms(question)
+    asked = forms_of(question)
     held = [(name, form(word)) for name, word in _named(said) if form(name) not in asked]
     for name, word in list(_named(question, skip_first=True)) if held else ():
         others = [one for one, follower in held if follower == form(word)]
         text = f"{said} {above} {block if word[0].isupper() else ''}"
-        if not others or form(name) in _forms(text) or any(_stands_for(one, question) for one in others):
+        if not others or form(name) in forms_of(text) or any(_stands_for(one, question) for one in others):
             continue
         near = (one for one in _PART.findall(text) if form(one) != form(word))
         if not _stands_for(name, text) and not any(_alike(name, one) for one in near):
@@ -172,7 +155,7 @@ def _other_names(question: str, said: str, above: str, block: str) -> Iterator[s
 
 
 def _other_ordinals(question: str, said: str, above: str) -> Iterator[str]:
-    asked, forms = _forms(question), _forms(f"{said} {above}")
+    asked, forms = forms_of(question), forms_of(f"{said} {above}")
     held = {word for ordinal, word in _ordered(said) if ordinal not in asked}
     yield from (ordinal for ordinal, word in _ordered(question) if ordinal not in forms and word in held)
 
@@ -184,10 +167,10 @@ def _ordered(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _opposites(question: str, said: str, above: str) -> Iterator[str]:
-    asked, forms = _forms(question), _forms(said)
+    asked, forms = forms_of(question), forms_of(said)
     for word in asked:
         other = _OPPOSITES.get(word)
-        if other in forms and other not in asked and word not in forms and word not in _forms(above):
+        if other in forms and other not in asked and word not in forms and word not in forms_of(above):
             yield word
 
 
@@ -203,8 +186,15 @@ def _above(one: Candidate) -> str:
     return " \n ".join((one.block.title, *one.block.section, one.lead))
 
 
-def _around(one: Candidate) -> str:
+def around(one: Candidate) -> str:
+    """The candidate with what stands above it."""
     return f"{one.shown} {_above(one)}"
+
+
+def names_in(question: str) -> frozenset[str]:
+    """The forms of the words with a capital, but for the first."""
+    words = _WORD.findall(question)[1:]
+    return frozenset(form(word) for word in words if word[0].isupper() and word.lower() not in _STOP)
 
 
 @lru_cache(maxsize=4096)
@@ -215,7 +205,7 @@ def form(word: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _forms(text: str) -> frozenset[str]:
+def forms_of(text: str) -> frozenset[str]:
     """The forms of a text's words, of their parts, and its codes."""
     words = [*_WORD.findall(text), *_PART.findall(text)]
     return frozenset((*map(form, words), *_codes(text)))

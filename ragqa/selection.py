@@ -25,7 +25,8 @@ from ragqa.features import (
 )
 from ragqa.fitted import Linear, Model, load_models
 from ragqa.kinds import answer_lacks, lacks_asked
-from ragqa.namesakes import naming_first, of_what_is_asked
+from ragqa.namesakes import of_what_is_asked
+from ragqa.precedence import answering_first, naming_first
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
@@ -181,6 +182,7 @@ def judge(
     candidates, seen, proposals = read(question, ranked, odds, reader, reading.ranking)
     if candidates[0].block.document_id in astray:
         return nothing
+    candidates = answering_first(question, candidates)
     if ASKS_YES_OR_NO.match(question):
         candidates = naming_first(question, candidates)
     surely = float(reading.confidence(seen[None, :])[0])

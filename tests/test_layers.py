@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.llm.engine",),
     ("ragqa.judging",),
     ("ragqa.prompt", "ragqa.citations", "ragqa.fusion", "ragqa.selection", "ragqa.questions"),
-    ("ragqa.fitted",),
+    ("ragqa.fitted", "ragqa.precedence"),
     ("ragqa.windows", "ragqa.voices", "ragqa.proposals", "ragqa.namesakes"),
     ("ragqa.citations.checking", "ragqa.citations.replies"),
     ("ragqa.citations.alignment",),

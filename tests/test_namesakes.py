@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ragqa.candidates import Candidate
-from ragqa.namesakes import missing, naming_first, of_what_is_asked
+from ragqa.namesakes import missing, of_what_is_asked
 from tests.blocks import make_block
 
 
@@ -118,13 +118,3 @@ def rows_left(question: str, labels: Sequence[str]) -> list[str]:
 )
 def test_a_row_that_is_named_leaves_out_those_beside_it(question: str, left: list[str]) -> None:
     assert rows_left(question, ["Sales", "IT", "Sales Europe", "3"]) == left
-
-
-def test_a_yes_or_no_answer_is_of_what_the_question_names() -> None:
-    texts = ("TideView runs on macOS 12 or newer.", "It costs nothing.", "It does not run on Linux.")
-    block = make_block("faq.md", " ".join(texts), title="Support")
-    found = [Candidate(block, 0, 1, text, text, score=-place) for place, text in enumerate(texts)]
-    first = naming_first("Does TideView run on Linux?", found)[0]
-    assert (first.shown, first.score) == (texts[2], 0)
-    assert naming_first("Does TideView run on a Mac?", found) == tuple(found)
-    assert naming_first("Does it run on Solaris?", found) == tuple(found)

@@ -1,0 +1,45 @@
+"""Which sentence comes first, whatever scores best, for what a question names or repeats. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ragqa.candidates import Candidate
+from ragqa.features import content_words
+from ragqa.namesakes import around, forms_of, names_in
+
+ALIKE = 0.75
+"""Share of the words of two questions together that both have where they ask the same."""
+
+
+def naming_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates; first the best sentence of the best one's block that has the question's names which the
+    best has not.
+
+    For questions that are answered by yes or no: "It does not run on Linux" answers, not what it runs on.
+    """
+    best = candidates[0]
+    lacking = names_in(question) - forms_of(around(best))
+    naming = [
+        one for one in candidates if one.block.key == best.block.key and lacking <= forms_of(around(one))
+    ]
+    return (replace(naming[0], score=best.score), *candidates) if lacking and naming else tuple(candidates)
+
+
+def answering_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates; first the one right below the question, where a list of frequent ones asks the same.
+
+    What follows it there may have more of the question's words: "The password is then …" below "How do I
+    reset the password?".
+    """
+    asked = frozenset(content_words(question))
+    below = [one for one in candidates if one.lead.endswith("?") and _asks_alike(asked, one.lead)]
+    if not below:
+        return tuple(candidates)
+    block = below[0].block.key
+    first = min((one for one in below if one.block.key == block), key=lambda one: one.place)
+    return (replace(first, score=candidates[0].score), *(one for one in candidates if one is not first))
+
+
+def _asks_alike(asked: frozenset[str], lead: str) -> bool:
+    words = frozenset(word for word in content_words(lead) if len(word) > 1)  # but not the Q of "Q: How …"
+    return bool(asked) and len(asked & words) >= ALIKE * len(asked | words)
