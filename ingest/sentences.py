@@ -137,8 +137,10 @@ def _cuts(segment: str) -> list[int]:
 
 def _goes_on(segment: str, cut: int) -> bool:
     """Whether a value stands behind its label, or a word behind an abbreviation of data sheets."""
-    short = not segment[cut].isupper() and _DATA_SHEET.search(segment, max(0, cut - 12), cut)
-    return segment.endswith("   ", max(0, cut - 3), cut) or bool(short)
+    if segment[cut].isupper():
+        return False
+    gap = segment.endswith("   ", max(0, cut - 3), cut)
+    return gap or _DATA_SHEET.search(segment, max(0, cut - 12), cut) is not None
 
 
 def _repair(segment: str, cuts: list[int]) -> list[int]:

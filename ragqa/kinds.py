@@ -48,12 +48,11 @@ COUNTED_WITHIN = 5
 """Words behind a number among which the thing it counts is looked for."""
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _MONTH = "|".join(month_name[1:])
-CALENDAR = frozenset((*month_name[1:], *day_name))
-"""Words with a capital that name nobody."""
 CALENDAR_DATE = re.compile(
     rf"\b(?:\d{{1,2}} (?:{_MONTH})|(?:{_MONTH}) \d{{1,2}})\b(?:,? \d{{4}})?|\b(?:{_MONTH}) \d{{4}}\b"
 )
 """Numbers that count nothing."""
+DAY = re.compile(rf"\b(?:{'|'.join(day_name)})s?\b")
 CAPITAL = re.compile(r"\b[A-Z][\w’'-]+")
 NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w’'-]+")
 PLACE = re.compile(
@@ -138,7 +137,7 @@ def answer_lacks(question: str, answer: str) -> bool:
     name = kind[0] if kind else ""
     if name == "person":
         asked = {word.casefold() for word in WORD.findall(question)}
-        return all(word.casefold() in asked or word in CALENDAR for word in CAPITAL.findall(answer))
+        return all(word.casefold() in asked for word in CAPITAL.findall(_undated(answer)))
     if name == "time" and ASKS_MOMENT.search(question):
         return not _new(YEAR if ASKS_YEAR.search(question) else MOMENT, question, answer)
     return name == "count" and not _new_counts(question, answer)
@@ -157,9 +156,14 @@ def _new_counts(question: str, text: str) -> list[re.Match[str]]:
     return [one for one in found if len(dates) != 1 or not dates[0].start() <= one.start() < dates[0].end()]
 
 
+def _undated(text: str) -> str:
+    """The text without dates and days of the week, whose words name nobody; April alone may be a person."""
+    return DAY.sub(" ", CALENDAR_DATE.sub(" ", text))
+
+
 def _names(text: str) -> list[str]:
-    """Words with a capital but for months and days; the first word of the text alone is none."""
-    names = [name for name in CAPITAL.findall(text) if name not in CALENDAR]
+    """Words with a capital but for those of dates; the first word of the text alone is none."""
+    names = CAPITAL.findall(_undated(text))
     return [] if len(names) == 1 and text.lstrip().startswith(names[0]) else names
 
 

@@ -11,7 +11,6 @@ else. So are a table's rows beside the one whose first cell the question names.
 import re
 import unicodedata
 from calendar import month_name
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -19,7 +18,9 @@ from itertools import pairwise
 
 from ragqa.candidates import Candidate
 from ragqa.citations.words import STOP_WORDS as PLAIN_WORDS
-from ragqa.features import STOP_WORDS, content_words, stem
+from ragqa.features import STOP_WORDS, stem
+from ragqa.named_rows import OPEN, beside_named_rows
+from ragqa.proposals import ASKS_YES_OR_NO
 
 _STOP = STOP_WORDS | PLAIN_WORDS
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+|[^\W_]+(?:[.’'/-][^\W_]+)*")
@@ -33,10 +34,24 @@ _NO_CODE = re.compile(
     r"|\d+(?:st|nd|rd|th)?-[a-z]{3,}",
     re.IGNORECASE,
 )
-_ORDINALS = frozenset(
-    ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+_ORDINALS = dict(
+    zip(
+        ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th", "10th"),
+        ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
+        strict=True,
+    )
 )
+_TITLES = frozenset(
+    """
+    mr mrs ms miss dr doctor prof professor sir lord lady dame president chancellor minister secretary king
+    queen prince princess pope saint st mount mt captain general colonel judge justice sergeant
+    """.split()  # noqa: SIM905
+)
+"""Before a name, one person's or place's as often as another's."""
+_RANGE = re.compile(r"\s*(?:[–—-]|,|/|(?:to|and|or|through|until|plus)\b)")
+"""Behind a number or letter that is not alone."""
 _MONTHS = tuple(name.lower() for name in month_name[1:])
+_NO_KIND = _STOP | frozenset(_MONTHS)
 _MONTH_OF_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) ((?:19|20)\d\d)\b", re.IGNORECASE)
 _MEASURES = frozenset(
     map(
@@ -52,15 +67,15 @@ _OPPOSITES = {
     stem(word): stem(other)
     for pair in """
     largest/smallest most/least north/south east/west northern/southern eastern/western increase/decrease
-    higher/lower highest/lowest more/fewer oldest/youngest maximum/minimum above/below buy/sell import/export
-    best/worst major/minor open/close opening/closing buyer/seller landlord/tenant lender/borrower
+    higher/lower highest/lowest more/fewer oldest/youngest maximum/minimum buy/sell import/export
+    best/worst open/close opening/closing buyer/seller landlord/tenant lender/borrower
     employer/employee lessor/lessee licensor/licensee inbound/outbound arrival/departure arrive/depart
     internal/external upper/lower credit/debit indoor/outdoor
     """.split()  # noqa: SIM905
     for word, other in (pair.split("/"), reversed(pair.split("/")))
 }
-_OPEN = re.compile(r"\b(?:besides|other than|apart from|except|instead of|or)\b", re.IGNORECASE)
-"""A question with one of these names things that the answer is not about."""
+_UP_TO = re.compile(r"\bup to \S+", re.IGNORECASE)
+"""What holds for a code and for those below it."""
 BEHIND = 2.0
 """Scores that the best sentence about the thing asked for may lie below one about another thing."""
 MISSPELT = 0.72
@@ -76,7 +91,7 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
     they score far less: what comes next says something else.
     """
     wanted = missing(question, candidates[0]) if candidates else frozenset()
-    beside = _beside_named_rows(question, candidates)
+    beside = beside_named_rows(question, candidates)
     kept = [
         place
         for place, one in enumerate(candidates)
@@ -85,27 +100,9 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
     return [] if kept and wanted and candidates[kept[0]].score < candidates[0].score - BEHIND else kept
 
 
-def _beside_named_rows(question: str, candidates: Sequence[Candidate]) -> frozenset[int]:
-    """The places of rows in tables of which the question names other rows, by all words of their first cell.
-
-    Of "Sales" and "Sales Europe" a question about Sales Europe names the second.
-    """
-    asked = frozenset(content_words(question))
-    tables: dict[str, dict[int, frozenset[str]]] = defaultdict(dict)
-    for place, one in enumerate(candidates):
-        if one.is_row:
-            tables[one.block.key][place] = frozenset(content_words(one.text.partition("\t")[0]))
-    beside: set[int] = set()
-    for labels in tables.values():
-        named = {label for label in labels.values() if label <= asked and any(map(str.isalpha, label))}
-        fullest = {label for label in named if not any(label < other for other in named)}
-        beside |= {place for place, label in labels.items() if fullest and label not in fullest}
-    return frozenset(beside)
-
-
 def missing(question: str, one: Candidate) -> frozenset[str]:
     """What the question names and the candidate has another of in its place; as forms of words."""
-    if _OPEN.search(question):
+    if OPEN.search(question):
         return frozenset()
     said, above = one.shown, _above(one)
     found = {
@@ -140,13 +137,15 @@ def _other_names(question: str, said: str, above: str, block: str) -> Iterator[s
     """Names that others stand for, before the same word.
 
     Before a name ("Cold War", "Jesse James") only those that the whole block lacks, as people have several
-    names; nor those whose letters the block's words begin with ("EU"), or that are misspelt.
+    names, and where the other begins its sentence, as any word does with a capital; nor those whose letters
+    the block's words begin with ("EU"), or that are misspelt.
     """
     asked = forms_of(question)
     held = [(name, form(word)) for name, word in _named(said) if form(name) not in asked]
     for name, word in list(_named(question, skip_first=True)) if held else ():
         others = [one for one, follower in held if follower == form(word)]
-        text = f"{said} {above} {block if word[0].isupper() else ''}"
+        wide = word[0].isupper() or any(said.startswith(one) for one in others)
+        text = f"{said} {above} {block if wide else ''}"
         if not others or form(name) in forms_of(text) or any(_stands_for(one, question) for one in others):
             continue
         near = (one for one in _PART.findall(text) if form(one) != form(word))
@@ -155,23 +154,37 @@ def _other_names(question: str, said: str, above: str, block: str) -> Iterator[s
 
 
 def _other_ordinals(question: str, said: str, above: str) -> Iterator[str]:
+    """Ordinals that another one stands for, before the same word at the beginning of the sentence."""
     asked, forms = forms_of(question), forms_of(f"{said} {above}")
-    held = {word for ordinal, word in _ordered(said) if ordinal not in asked}
+    begins = " ".join(_WORD.findall(said)[:4])
+    held = {word for ordinal, word in _ordered(begins) if ordinal not in asked}
     yield from (ordinal for ordinal, word in _ordered(question) if ordinal not in forms and word in held)
 
 
 @lru_cache(maxsize=4096)
 def _ordered(text: str) -> tuple[tuple[str, str], ...]:
     """Ordinals, and the form of the word behind each."""
-    return tuple((one.lower(), form(word)) for one, word, _ in _neighbours(text) if one.lower() in _ORDINALS)
+    pairs = ((form(one), form(word)) for one, word, _ in _neighbours(text))
+    return tuple((one, word) for one, word in pairs if one in _ORDINALS.values())
 
 
 def _opposites(question: str, said: str, above: str) -> Iterator[str]:
-    asked, forms = forms_of(question), forms_of(said)
-    for word in asked:
+    """Of yes-or-no questions none: that something is closed answers whether it is open."""
+    if ASKS_YES_OR_NO.match(question):
+        return
+    asked, forms, held = forms_of(question), forms_of(f"{said} {above}"), _followed(said)
+    for word, follower in _followed(question):
         other = _OPPOSITES.get(word)
-        if other in forms and other not in asked and word not in forms and word not in forms_of(above):
+        if other and (other, follower) in held and other not in asked and word not in forms:
             yield word
+
+
+@lru_cache(maxsize=4096)
+def _followed(text: str) -> frozenset[tuple[str, str]]:
+    """The forms of words and of the content word behind each."""
+    return frozenset(
+        (form(one), form(word)) for one, word, _ in _neighbours(text) if word.lower() not in _STOP
+    )
 
 
 def _other_months(question: str, said: str, above: str) -> Iterator[str]:
@@ -201,7 +214,8 @@ def names_in(question: str) -> frozenset[str]:
 def form(word: str) -> str:
     """The word as it is compared: without case, accents and common endings."""
     bare = "".join(c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c))
-    return stem(bare.replace(",", ""))
+    plain = bare.replace(",", "").removesuffix(".0")
+    return _ORDINALS.get(plain) or stem(plain)
 
 
 @lru_cache(maxsize=4096)
@@ -215,29 +229,33 @@ def forms_of(text: str) -> frozenset[str]:
 def _labels(text: str) -> Labels:
     """By the form of a word and whether they are numbers: the numbers or letters behind it.
 
-    "crane 6" has one, "6 cranes", "after 6", "10 June" and "within 14 days" have none.
+    "crane 6" has one, "6 cranes", "after 6", "10 June" and "within 14 days" have none, nor "weeks 1 to 4".
     """
     found: dict[tuple[str, bool], set[str]] = {}
-    for word, label, after in _neighbours(text):
-        if word.lower() in _STOP or word.lower() in _MONTHS or len(word) < 2 or not word.isalpha():
+    ranges: set[tuple[str, bool]] = set()
+    for word, label, behind in _neighbours(text):
+        if word.lower() in _NO_KIND or len(word) < 2 or not word.isalpha() or word.endswith("ed"):
             continue
         number = _NUMBER.fullmatch(label) is not None
-        counts = number and (_YEAR.fullmatch(label) or form(after) in _MEASURES)
+        measure = _WORD.match(behind.lstrip())
+        counts = number and (_YEAR.fullmatch(label) or (measure and form(measure.group()) in _MEASURES))
         if not counts and (number or _LETTER.fullmatch(label)):
             found.setdefault((form(word), number), set()).add(form(label))
-    return {key: frozenset(labels) for key, labels in found.items()}
+            ranges |= {(form(word), number)} if _RANGE.match(behind) else set()
+    return {key: frozenset(labels) for key, labels in found.items() if key not in ranges}
 
 
 @lru_cache(maxsize=4096)
 def _codes(text: str) -> dict[str, str]:
     """Words of letters and digits, without signs, and the letters that each begins with."""
-    words = [word for word in _WORD.findall(text) if _CODE.fullmatch(word) and not _NO_CODE.fullmatch(word)]
-    solid = map(_solid, words)
+    words = [word for word in _WORD.findall(_UP_TO.sub(" ", text)) if _CODE.fullmatch(word)]
+    solid = (_solid(word) for word in words if not _NO_CODE.fullmatch(word))
     return {one: letters[0] for one in solid if (letters := re.match(r"[a-z]+", one))}
 
 
 def _solid(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
+    """Letters and digits alone, numbers without zeros before them: "E-05" and "E5" alike."""
+    return re.sub(r"(?<=[a-z])0+(?=[1-9])", "", re.sub(r"[^a-z0-9]", "", text.lower()))
 
 
 @lru_cache(maxsize=4096)
@@ -250,6 +268,7 @@ def _named(text: str, *, skip_first: bool = False) -> tuple[tuple[str, str], ...
         if name[0].isupper()
         and len(name) > 1
         and not {name.lower(), word.lower()} & _STOP
+        and name.lower().rstrip(".") not in _TITLES
         and not any(map(str.isdigit, name + word))
         and not name.endswith(("'s", "’s"))  # whose it is: what it has may have other names
         and not word.endswith("ed")  # what was done, not what it is
@@ -263,11 +282,10 @@ def _months(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _neighbours(text: str) -> Iterator[tuple[str, str, str]]:
-    """Words that nothing but a space parts, and the word behind both."""
-    words = [(match.group(), match.start(), match.end()) for match in _WORD.finditer(text)]
-    for place, ((one, _, end), (other, start, _)) in enumerate(pairwise(words)):
-        if text[end:start] in (" ", "\n", "\u00a0", " #"):
-            yield one, other, words[place + 2][0] if place + 2 < len(words) else ""
+    """Words that nothing but a space parts, and what stands behind them."""
+    for one, other in pairwise(_WORD.finditer(text)):
+        if text[one.end() : other.start()] in (" ", "\n", "\u00a0", " #"):
+            yield one.group(), other.group(), text[other.end() : other.end() + 20]
 
 
 def _stands_for(name: str, text: str) -> bool:

@@ -7,6 +7,8 @@ from ragqa.candidates import Candidate
 from ragqa.features import content_words
 from ragqa.namesakes import around, forms_of, names_in
 
+BEHIND = 2.0
+"""Scores that it may lie below the best one there: "Good question!" says nothing."""
 ALIKE = 0.75
 """Share of the words of two questions together that both have where they ask the same."""
 
@@ -35,8 +37,9 @@ def answering_first(question: str, candidates: Sequence[Candidate]) -> tuple[Can
     below = [one for one in candidates if one.lead.endswith("?") and _asks_alike(asked, one.lead)]
     if not below:
         return tuple(candidates)
-    block = below[0].block.key
-    first = min((one for one in below if one.block.key == block), key=lambda one: one.place)
+    best = below[0]
+    near = (one for one in below if one.block.key == best.block.key and one.score >= best.score - BEHIND)
+    first = min(near, key=lambda one: one.place)
     return (replace(first, score=candidates[0].score), *(one for one in candidates if one is not first))
 
 

@@ -17,7 +17,7 @@ from ingest.pipeline import Report
 from ragqa.types import Answer, Citation, ContextBlock, Hit, Sentence
 
 WORD = re.compile(r"\w+")
-MARK = re.compile(r"\[(\d{1,3})\]")
+MARK = re.compile(r"(?<![^\s\]).])\[(\d{1,3})\]")  # not that of `values[1]`
 PIPE_WIDTH = 1 << 30
 """Columns of what is no terminal: indented text is cut at the width, and nothing may be lost in a pipe."""
 VERDICT_NOTES = {"partial": "only partly supported", "unsupported": "not supported by the documents"}

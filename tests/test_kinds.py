@@ -52,6 +52,8 @@ def test_a_row_of_a_table_may_name_what_it_counts_before_the_number() -> None:
         ("Who built the Corran lighthouse?", "Corran", True),
         ("Who built the lighthouse?", "", True),
         ("Why is the lighthouse white?", "", False),
+        ("Who called?", "April", False),
+        ("Who called?", "Monday", True),
     ],
 )
 def test_words_that_are_no_answer_of_the_kind_asked_for_are_told(

@@ -29,3 +29,13 @@ def test_below_the_same_question_the_first_sentence_answers() -> None:
     first = answering_first("How can I reset my password?", found)
     assert [(one.place, one.score) for one in first] == [(1, 2.0), (2, 2.0)]
     assert answering_first("What is the password after a reset of the device?", found) == tuple(found)
+
+
+def test_filler_below_the_question_stays_where_it_is() -> None:
+    block = make_block("faq.md", "…", title="FAQ")
+    lead = "How do I reset the router?"
+    found = [
+        Candidate(block, 0, 1, "", "Hold the button.", lead=lead, place=2, score=6.0),
+        Candidate(block, 0, 1, "", "Good question!", lead=lead, place=1, score=-1.0),
+    ]
+    assert answering_first(lead, found) == tuple(found)

@@ -152,3 +152,9 @@ def test_an_abbreviation_of_data_sheets_or_a_colon_in_prose_ends_nothing(text: s
 def test_a_sentence_that_ends_in_such_an_abbreviation_ends() -> None:
     text = "Set it to the max. Then wait."
     assert [text[start:end] for start, end in sentence_spans(text)] == ["Set it to the max.", "Then wait."]
+
+
+def test_wide_gaps_in_prose_part_sentences_as_narrow_ones_do() -> None:
+    parts = ("The mill was built in 1850.", "It burned down in 1901.", "A new one was built in 1910.")
+    text = "   ".join(parts)
+    assert tuple(text[start:end] for start, end in sentence_spans(text)) == parts
