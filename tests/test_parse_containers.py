@@ -131,7 +131,7 @@ On Wed, 15 May 2024 at 10:03, Tom Askew
 > Gate B is closed.
 
 > On 2 May 2024, Ann Lee wrote:
->> When is it delivered?
+>> It is wanted in June.
 > Thanks, Ann.
 Thanks, and see you there. This one:
 is not a quotation.
@@ -151,11 +151,21 @@ is not a quotation.
         ((), "Dear Tom,\nWe cannot accept that. Deliver on 10 June."),
         ((tom,), "It is delivered on 3 June\nat gate A."),
         ((tom, "NOTES ON GATES"), "Gate B is closed."),
-        ((tom, "NOTES ON GATES", ann), "When is it delivered?"),
+        ((tom, "NOTES ON GATES", ann), "It is wanted in June."),
         ((tom, "NOTES ON GATES"), "Thanks, Ann."),
         ((), "> Nobody is named."),
     ]
     assert "Thanks, and see you there. This one:\nis not a quotation." in found[-1][1]
+
+
+def test_a_quoted_question_stays_with_its_answer_and_an_own_line_names_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "a.eml"
+    inline = "On Sun, 2 Jun 2024, Tom wrote:\n> What is the travel budget?\n\nIt is 900 euros.\n"
+    own = "\nThe deadline is 5 May. As to your other point:\n> It is too early.\n\nIt is not.\n"
+    path.write_text(f"From: Ann\nSubject: Budget\n\n{inline}{own}")
+    document = document_of(members(path)[""])
+    assert [element for element in document.elements if element.kind == "heading"][1:] == []
+    assert "> What is the travel budget?" in document.text
 
 
 def test_a_mail_without_a_subject_is_titled_by_its_sender(tmp_path: Path) -> None:

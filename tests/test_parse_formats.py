@@ -94,6 +94,13 @@ def test_ordered_lists_keep_their_numbers(read) -> None:
     ]  # fmt: skip
 
 
+def test_numbers_that_a_page_hides_writes_itself_or_makes_absurd_are_left(read) -> None:
+    absurd = "9" * 5000
+    page = f"""<ol style="list-style: none"><li>plain</ol><ol><li>1. numbered</ol>
+    <ol start={absurd}><li>first</ol><table><tr><td colspan={absurd}>x<td>y<tr><td>a<td>b</table>"""
+    assert texts(read("a.html", page), "list_item") == ["plain", "1. numbered", "1. first"]
+
+
 def test_the_title_is_declared_or_the_first_heading_or_the_stem(read) -> None:
     assert read("a.md", "---\ntitle: Declared\n---\n# Heading\n\nx").title == "Declared"
     assert read("b.md", "text\n\n## Heading\n\nx").title == "Heading"

@@ -29,6 +29,10 @@ _ENCRYPTED = (
 _QUOTATION = re.compile(
     r"^(?!>)(?P<by>(?:.+\n(?=[<a-z])){0,2}.+[:\uff1a])\s*\n(?P<quoted>>.*(?:\s*\n>.*)*)", re.MULTILINE
 )
+_ATTRIBUTES = re.compile(
+    r"@|\b(?:wrote|writes|schrieb|écrit|escribió|scritto|schreef|skrev|escreveu|napisał|napisała)\b|写道|пишет|писал"
+)
+"""What tells a line that names somebody from one's own that ends in a colon."""
 _QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
 _QUOTED_DEPTH = 2  # as a heading: the subject's is 1
 _QUOTES_IN_QUOTES = 4
@@ -198,11 +202,15 @@ def mail_pieces(mail: Mail) -> list[Piece]:
 def _body_pieces(text: str, levels: int) -> list[Piece]:
     """Plain text; quoted words, without their marks, are a section of whoever the line above them names.
 
-    Where no line does, the marks stay: they are all that tells whose words these are not.
+    Where no line does, the marks stay: they are all that tells whose words these are not. They stay, too,
+    where a question is quoted and answered below: apart, neither says anything.
     """
     pieces: list[Piece] = []
     end = 0
     for found in _QUOTATION.finditer(text) if levels else ():
+        answered = found["quoted"].rstrip().endswith("?") and text[found.end() :].strip()
+        if answered or not _ATTRIBUTES.search(found["by"]):
+            continue
         pieces += _own_pieces(text[end : found.start()])
         pieces.append(Piece("heading", found["by"], depth=_QUOTED_DEPTH))
         quoted = _body_pieces(_QUOTE_MARK.sub("", found["quoted"]), levels - 1)

@@ -132,4 +132,5 @@ def _fill_held(cells: list[str], held: dict[int, int]) -> None:
 def span(cell: object, name: str) -> int:
     """How many columns (`colspan`) or rows (`rowspan`) a cell of an HTML table claims."""
     value = cell.get(name, "1")  # type: ignore[attr-defined]
-    return min(int(value), _MAX_SPAN) if value.isdecimal() and int(value) > 0 else 1
+    # Python refuses numbers of thousands of digits.
+    return min(int(value), _MAX_SPAN) or 1 if value.isdecimal() and len(value) < 9 else 1

@@ -105,8 +105,10 @@ def clean_markup(markup: str) -> str:
 
 
 def _number_items(tree: Any) -> None:
+    """Write the numbers of ordered lists before their items, but where a browser shows none or they stand."""
     for ordered in tree.iter("ol"):
-        if ordered.get("type", "1") != "1" or ordered.get("reversed") is not None:
+        hidden = re.search(r"list-style[^;]*none", ordered.get("style") or "")
+        if hidden or ordered.get("type", "1") != "1" or ordered.get("reversed") is not None:
             continue
         number = _integer(ordered.get("start"), 1)
         for item in ordered.iterchildren("li"):
@@ -114,15 +116,14 @@ def _number_items(tree: Any) -> None:
             first = item
             while not (first.text or "").strip() and len(first) and first[0].tag in ("p", "div"):
                 first = first[0]
-            first.text = f"{number}. {(first.text or '').lstrip()}"
+            if not re.match(r"\s*\d+[.)]", first.text or ""):
+                first.text = f"{number}. {(first.text or '').lstrip()}"
             number += 1
 
 
 def _integer(written: str | None, default: int) -> int:
-    try:
-        return int(written or "")
-    except ValueError:
-        return default
+    """The number that is written, if it is one that a list could have."""
+    return int(written) if written and re.fullmatch(r"-?\d{1,8}", written.strip()) else default
 
 
 def _plain_tables(tree: Any) -> None:
