@@ -3,7 +3,7 @@
 Passages about near things share every word but the one that counts, and neither likeness nor a model that
 reads tells them apart. What is compared is small and certain: a number or letter behind the same word
 ("crane 6", "site B"), a code with the same letters ("FM-90"), a name or an ordinal before the same word
-("York depot", "third payment"), one of a pair of opposites ("seller"), the month in a heading. A sentence
+("York depot", "third payment"), one of a pair of opposites ("minimum"), the month in a heading. A sentence
 that has another in its place, and has the one asked for neither in itself nor above it, is about something
 else. So are a table's rows beside the one whose first cell the question names.
 """
@@ -268,7 +268,7 @@ def _named(text: str, *, skip_first: bool = False) -> tuple[tuple[str, str], ...
         if name[0].isupper()
         and len(name) > 1
         and not {name.lower(), word.lower()} & _STOP
-        and name.lower().rstrip(".") not in _TITLES
+        and name.lower() not in _TITLES
         and not any(map(str.isdigit, name + word))
         and not name.endswith(("'s", "’s"))  # whose it is: what it has may have other names
         and not word.endswith("ed")  # what was done, not what it is

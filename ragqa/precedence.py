@@ -24,7 +24,7 @@ def naming_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candid
     naming = [
         one for one in candidates if one.block.key == best.block.key and lacking <= forms_of(around(one))
     ]
-    return (replace(naming[0], score=best.score), *candidates) if lacking and naming else tuple(candidates)
+    return _with_first(naming[0], candidates) if lacking and naming else tuple(candidates)
 
 
 def answering_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -39,7 +39,11 @@ def answering_first(question: str, candidates: Sequence[Candidate]) -> tuple[Can
         return tuple(candidates)
     best = below[0]
     near = (one for one in below if one.block.key == best.block.key and one.score >= best.score - BEHIND)
-    first = min(near, key=lambda one: one.place)
+    return _with_first(min(near, key=lambda one: one.place), candidates)
+
+
+def _with_first(first: Candidate, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates, that one first and scored as the best."""
     return (replace(first, score=candidates[0].score), *(one for one in candidates if one is not first))
 
 

@@ -9,8 +9,9 @@ def test_a_yes_or_no_answer_is_of_what_the_question_names() -> None:
     texts = ("TideView runs on macOS 12 or newer.", "It costs nothing.", "It does not run on Linux.")
     block = make_block("faq.md", " ".join(texts), title="Support")
     found = [Candidate(block, 0, 1, text, text, score=-place) for place, text in enumerate(texts)]
-    first = naming_first("Does TideView run on Linux?", found)[0]
-    assert (first.shown, first.score) == (texts[2], 0)
+    ordered = naming_first("Does TideView run on Linux?", found)
+    assert [one.shown for one in ordered] == [texts[2], texts[0], texts[1]]
+    assert ordered[0].score == 0
     assert naming_first("Does TideView run on a Mac?", found) == tuple(found)
     assert naming_first("Does it run on Solaris?", found) == tuple(found)
 
