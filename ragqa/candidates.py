@@ -43,6 +43,16 @@ class Candidate:
     score: float = 0.0
     claim: frozenset[str] = frozenset()
 
+    @property
+    def above(self) -> str:
+        """Title and headings that stand above the candidate."""
+        return " \n ".join((self.block.title, *self.block.section, self.lead))
+
+    @property
+    def around(self) -> str:
+        """The candidate with what stands above it."""
+        return f"{self.shown} {self.above}"
+
 
 @dataclass(frozen=True, slots=True)
 class Pieces:

@@ -3,44 +3,26 @@
 Passages about near things share every word but the one that counts, and neither likeness nor a model that
 reads tells them apart. What is compared is small and certain: a number or letter behind the same word
 ("crane 6", "site B"), a code with the same letters ("FM-90"), a name or an ordinal before the same word
-("York depot", "third payment"), one of a pair of opposites ("minimum"), the month in a heading. A sentence
-that has another in its place, and has the one asked for neither in itself nor above it, is about something
-else. So are a table's rows beside the one whose first cell the question names.
+("York depot", "third payment"), the month in a heading. A sentence that has another in its place, and has the
+one asked for neither in itself nor above it, is about something else. So are a table's rows beside the one
+whose first cell the question names, and what says the opposite (opposites.py).
 """
 
 import re
-import unicodedata
 from calendar import month_name
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
-from itertools import pairwise
 
 from ragqa.candidates import Candidate
-from ragqa.citations.words import STOP_WORDS as PLAIN_WORDS
-from ragqa.features import STOP_WORDS, stem
+from ragqa.features import stem
+from ragqa.forms import ORDINALS, PART, STOP, WORD, codes, form, forms_of, neighbours, solid
 from ragqa.named_rows import OPEN, beside_named_rows
-from ragqa.proposals import ASKS_YES_OR_NO
+from ragqa.opposites import denials_of, turned
 
-_STOP = STOP_WORDS | PLAIN_WORDS
-_WORD = re.compile(r"\d{1,3}(?:,\d{3})+|[^\W_]+(?:[.’'/-][^\W_]+)*")
-_PART = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)*[A-Za-z]?")
 _YEAR = re.compile(r"(?:1\d|20)\d\d")
 _LETTER = re.compile(r"[A-HJ-Z]")  # not the pronoun
-_CODE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z\d./-]+")
-_NO_CODE = re.compile(
-    r"\d+(?:\.\d+)?(?:st|nd|rd|th|s|am|pm|[kmc]?g|[kcm]?m|m?l|k?w|v|[kmg]?hz|[kmgt]b|h|min|sec|bn|ad|bc|d|x)"
-    r"|\d+(?:st|nd|rd|th)?-[a-z]{3,}",
-    re.IGNORECASE,
-)
-_ORDINALS = dict(
-    zip(
-        ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th", "10th"),
-        ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
-        strict=True,
-    )
-)
 _TITLES = frozenset(
     """
     mr mrs ms miss dr doctor prof professor sir lord lady dame president chancellor minister secretary king
@@ -51,7 +33,7 @@ _TITLES = frozenset(
 _RANGE = re.compile(r"\s*(?:[–—-]|,|/|(?:to|and|or|through|until|plus)\b)")
 """Behind a number or letter that is not alone."""
 _MONTHS = tuple(name.lower() for name in month_name[1:])
-_NO_KIND = _STOP | frozenset(_MONTHS)
+_NO_KIND = STOP | frozenset(_MONTHS)
 _MONTH_OF_YEAR = re.compile(rf"\b({'|'.join(_MONTHS)}) ((?:19|20)\d\d)\b", re.IGNORECASE)
 _MEASURES = frozenset(
     map(
@@ -63,19 +45,6 @@ _MEASURES = frozenset(
         """.split(),  # noqa: SIM905  # a list of quoted words could not be read
     )
 )
-_OPPOSITES = {
-    stem(word): stem(other)
-    for pair in """
-    largest/smallest most/least north/south east/west northern/southern eastern/western increase/decrease
-    higher/lower highest/lowest more/fewer oldest/youngest maximum/minimum buy/sell import/export
-    best/worst open/close opening/closing buyer/seller landlord/tenant lender/borrower
-    employer/employee lessor/lessee licensor/licensee inbound/outbound arrival/departure arrive/depart
-    internal/external upper/lower credit/debit indoor/outdoor
-    """.split()  # noqa: SIM905
-    for word, other in (pair.split("/"), reversed(pair.split("/")))
-}
-_UP_TO = re.compile(r"\bup to \S+", re.IGNORECASE)
-"""What holds for a code and for those below it."""
 BEHIND = 2.0
 """Scores that the best sentence about the thing asked for may lie below one about another thing."""
 MISSPELT = 0.72
@@ -95,7 +64,7 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
     kept = [
         place
         for place, one in enumerate(candidates)
-        if place not in beside and wanted <= forms_of(around(one)) and not missing(question, one)
+        if place not in beside and wanted <= _held(one) and not missing(question, one)
     ]
     return [] if kept and wanted and candidates[kept[0]].score < candidates[0].score - BEHIND else kept
 
@@ -104,16 +73,20 @@ def missing(question: str, one: Candidate) -> frozenset[str]:
     """What the question names and the candidate has another of in its place; as forms of words."""
     if OPEN.search(question):
         return frozenset()
-    said, above = one.shown, _above(one)
+    said, above = one.shown, one.above
     found = {
         *_other_labels(question, said, above),
         *_other_codes(question, f"{said} {above}"),
         *_other_names(question, said, above, one.block.text),
         *_other_ordinals(question, said, above),
-        *_opposites(question, said, above),
+        *turned(question, one),
         *_other_months(question, said, above),
     }
     return frozenset(found)
+
+
+def _held(one: Candidate) -> frozenset[str]:
+    return forms_of(one.around) | denials_of(one.around)
 
 
 def _other_labels(question: str, said: str, above: str) -> Iterator[str]:
@@ -127,9 +100,11 @@ def _other_labels(question: str, said: str, above: str) -> Iterator[str]:
 
 
 def _other_codes(question: str, text: str) -> Iterator[str]:
-    asked, held, solid = _codes(question), _codes(text), _solid(text)
+    asked, held, letters_of_text = codes(question), codes(text), solid(text)
     for code, letters in asked.items():
-        if code not in solid and any(letters == own and one not in asked for one, own in held.items()):
+        if code not in letters_of_text and any(
+            letters == own and one not in asked for one, own in held.items()
+        ):
             yield code
 
 
@@ -148,7 +123,7 @@ def _other_names(question: str, said: str, above: str, block: str) -> Iterator[s
         text = f"{said} {above} {block if wide else ''}"
         if not others or form(name) in forms_of(text) or any(_stands_for(one, question) for one in others):
             continue
-        near = (one for one in _PART.findall(text) if form(one) != form(word))
+        near = (one for one in PART.findall(text) if form(one) != form(word))
         if not _stands_for(name, text) and not any(_alike(name, one) for one in near):
             yield form(name)
 
@@ -156,7 +131,7 @@ def _other_names(question: str, said: str, above: str, block: str) -> Iterator[s
 def _other_ordinals(question: str, said: str, above: str) -> Iterator[str]:
     """Ordinals that another one stands for, before the same word at the beginning of the sentence."""
     asked, forms = forms_of(question), forms_of(f"{said} {above}")
-    begins = " ".join(_WORD.findall(said)[:4])
+    begins = " ".join(WORD.findall(said)[:4])
     held = {word for ordinal, word in _ordered(begins) if ordinal not in asked}
     yield from (ordinal for ordinal, word in _ordered(question) if ordinal not in forms and word in held)
 
@@ -164,27 +139,8 @@ def _other_ordinals(question: str, said: str, above: str) -> Iterator[str]:
 @lru_cache(maxsize=4096)
 def _ordered(text: str) -> tuple[tuple[str, str], ...]:
     """Ordinals, and the form of the word behind each."""
-    pairs = ((form(one), form(word)) for one, word, _ in _neighbours(text))
-    return tuple((one, word) for one, word in pairs if one in _ORDINALS.values())
-
-
-def _opposites(question: str, said: str, above: str) -> Iterator[str]:
-    """Of yes-or-no questions none: that something is closed answers whether it is open."""
-    if ASKS_YES_OR_NO.match(question):
-        return
-    asked, forms, held = forms_of(question), forms_of(f"{said} {above}"), _followed(said)
-    for word, follower in _followed(question):
-        other = _OPPOSITES.get(word)
-        if other and (other, follower) in held and other not in asked and word not in forms:
-            yield word
-
-
-@lru_cache(maxsize=4096)
-def _followed(text: str) -> frozenset[tuple[str, str]]:
-    """The forms of words and of the content word behind each."""
-    return frozenset(
-        (form(one), form(word)) for one, word, _ in _neighbours(text) if word.lower() not in _STOP
-    )
+    pairs = ((form(one), form(word)) for one, word, _ in neighbours(text))
+    return tuple((one, word) for one, word in pairs if one in ORDINALS.values())
 
 
 def _other_months(question: str, said: str, above: str) -> Iterator[str]:
@@ -195,34 +151,10 @@ def _other_months(question: str, said: str, above: str) -> Iterator[str]:
             yield form(month)
 
 
-def _above(one: Candidate) -> str:
-    return " \n ".join((one.block.title, *one.block.section, one.lead))
-
-
-def around(one: Candidate) -> str:
-    """The candidate with what stands above it."""
-    return f"{one.shown} {_above(one)}"
-
-
 def names_in(question: str) -> frozenset[str]:
     """The forms of the words with a capital, but for the first."""
-    words = _WORD.findall(question)[1:]
-    return frozenset(form(word) for word in words if word[0].isupper() and word.lower() not in _STOP)
-
-
-@lru_cache(maxsize=4096)
-def form(word: str) -> str:
-    """The word as it is compared: without case, accents and common endings."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c))
-    plain = bare.replace(",", "").removesuffix(".0")
-    return _ORDINALS.get(plain) or stem(plain)
-
-
-@lru_cache(maxsize=4096)
-def forms_of(text: str) -> frozenset[str]:
-    """The forms of a text's words, of their parts, and its codes."""
-    words = [*_WORD.findall(text), *_PART.findall(text)]
-    return frozenset((*map(form, words), *_codes(text)))
+    words = WORD.findall(question)[1:]
+    return frozenset(form(word) for word in words if word[0].isupper() and word.lower() not in STOP)
 
 
 @lru_cache(maxsize=4096)
@@ -233,11 +165,11 @@ def _labels(text: str) -> Labels:
     """
     found: dict[tuple[str, bool], set[str]] = {}
     ranges: set[tuple[str, bool]] = set()
-    for word, label, behind in _neighbours(text):
+    for word, label, behind in neighbours(text):
         if word.lower() in _NO_KIND or len(word) < 2 or not word.isalpha() or word.endswith("ed"):
             continue
         number = _NUMBER.fullmatch(label) is not None
-        measure = _WORD.match(behind.lstrip())
+        measure = WORD.match(behind.lstrip())
         counts = number and (_YEAR.fullmatch(label) or (measure and form(measure.group()) in _MEASURES))
         if not counts and (number or _LETTER.fullmatch(label)):
             found.setdefault((form(word), number), set()).add(form(label))
@@ -246,28 +178,15 @@ def _labels(text: str) -> Labels:
 
 
 @lru_cache(maxsize=4096)
-def _codes(text: str) -> dict[str, str]:
-    """Words of letters and digits, without signs, and the letters that each begins with."""
-    words = [word for word in _WORD.findall(_UP_TO.sub(" ", text)) if _CODE.fullmatch(word)]
-    solid = (_solid(word) for word in words if not _NO_CODE.fullmatch(word))
-    return {one: letters[0] for one in solid if (letters := re.match(r"[a-z]+", one))}
-
-
-def _solid(text: str) -> str:
-    """Letters and digits alone, numbers without zeros before them: "E-05" and "E5" alike."""
-    return re.sub(r"(?<=[a-z])0+(?=[1-9])", "", re.sub(r"[^a-z0-9]", "", text.lower()))
-
-
-@lru_cache(maxsize=4096)
 def _named(text: str, *, skip_first: bool = False) -> tuple[tuple[str, str], ...]:
     """Capitalised words and the word behind each; a question's first word is a capital by its place."""
-    first = _WORD.search(text)
+    first = WORD.search(text)
     return tuple(
         (name, word)
-        for name, word, _ in _neighbours(text)
+        for name, word, _ in neighbours(text)
         if name[0].isupper()
         and len(name) > 1
-        and not {name.lower(), word.lower()} & _STOP
+        and not {name.lower(), word.lower()} & STOP
         and name.lower() not in _TITLES
         and not any(map(str.isdigit, name + word))
         and not name.endswith(("'s", "’s"))  # whose it is: what it has may have other names
@@ -281,16 +200,9 @@ def _months(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((month.casefold(), year) for month, year in _MONTH_OF_YEAR.findall(text))
 
 
-def _neighbours(text: str) -> Iterator[tuple[str, str, str]]:
-    """Words that nothing but a space parts, and what stands behind them."""
-    for one, other in pairwise(_WORD.finditer(text)):
-        if text[one.end() : other.start()] in (" ", "\n", "\u00a0", " #"):
-            yield one.group(), other.group(), text[other.end() : other.end() + 20]
-
-
 def _stands_for(name: str, text: str) -> bool:
     """Whether the name is made of the first letters of words of the text."""
-    return name.isupper() and name in "".join(word[0] for word in _PART.findall(text))
+    return name.isupper() and name in "".join(word[0] for word in PART.findall(text))
 
 
 def _alike(one: str, other: str) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from ragqa.candidates import Candidate
 from ragqa.features import content_words
-from ragqa.namesakes import around, forms_of, names_in
+from ragqa.forms import forms_of
+from ragqa.namesakes import names_in
 
 BEHIND = 2.0
 """Scores that it may lie below the best one there: "Good question!" says nothing."""
@@ -20,9 +21,9 @@ def naming_first(question: str, candidates: Sequence[Candidate]) -> tuple[Candid
     For questions that are answered by yes or no: "It does not run on Linux" answers, not what it runs on.
     """
     best = candidates[0]
-    lacking = names_in(question) - forms_of(around(best))
+    lacking = names_in(question) - forms_of(best.around)
     naming = [
-        one for one in candidates if one.block.key == best.block.key and lacking <= forms_of(around(one))
+        one for one in candidates if one.block.key == best.block.key and lacking <= forms_of(one.around)
     ]
     return _with_first(naming[0], candidates) if lacking and naming else tuple(candidates)
 
