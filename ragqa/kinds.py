@@ -37,6 +37,19 @@ ASKS_MOMENT = re.compile(
     re.IGNORECASE,
 )
 ASKS_YEAR = re.compile(r"\b(?:what|which) (?:year|century|decade)\b", re.IGNORECASE)
+ASKS_MONEY = re.compile(
+    r"^(?:price|cost|fee|salary)\b"
+    r"|\b(?:what|how much) (?:is|are|was|were|will be)(?: \w+['’]s?)? (?:the |an? )?(?:[\w-]+ ){0,3}?"
+    r"(?:price|cost|fee|rent|salary|premium|deposit)s?\b(?! based)(?! for\W*$)"
+    r"|\b(?:what|how much) (?:does|do|did|will|would)\b.* (?:cost|charge|earn|owe)\b"
+    r"|\bhow (?:expensive|dear|cheap)\b",
+    re.IGNORECASE,
+)
+MONEY = re.compile(
+    r"[£$€¥₹]|\b(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|dollars?|euros?|pounds?|cents?|pence|francs?|kronor|free|nothing"
+    r"|no charge|gratis|percent)\b|%",
+    re.IGNORECASE,
+)
 COUNTED = re.compile(
     r"\bhow many ([\w' -]+?)(?: (?:are|is|were|was|did|do|does|have|has|had|can|could|will|would|of|in|on"
     r"|that|there|to|for|at)\b|\?|$)",
@@ -111,10 +124,13 @@ def held_columns(kind: tuple[str, re.Pattern[str]] | None, text: str) -> list[fl
 
 
 def lacks_asked(question: str, text: str, *, is_row: bool = False) -> bool:
-    """Whether a time, a count or a person is asked for and the text holds none but the question's own.
+    """Whether a time, a count, a sum or a person is asked for and the text holds none but the question's own.
 
-    Of "how many lamps" a number must stand before the lamps; a row of a table may name them elsewhere.
+    Of "how many lamps" a number must stand before the lamps; a row of a table may name them, or a currency,
+    elsewhere.
     """
+    if ASKS_MONEY.search(question) and not is_row:
+        return not _new(MONEY, question, text)
     kind = kind_of(question)
     name = kind[0] if kind else ""
     if name == "person":

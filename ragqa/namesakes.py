@@ -23,6 +23,21 @@ from ragqa.opposites import denials_of, turned
 _NUMBER = re.compile(r"\d+(?:\.\d+)*[A-Za-z]?")
 _YEAR = re.compile(r"(?:1\d|20)\d\d")
 _LETTER = re.compile(r"[A-HJ-Z]")  # not the pronoun
+_IDENTIFIER = re.compile(r"(?<![\w./@-])(?=\w*_|[a-z]+\.[a-z])[A-Za-z]\w+(?:[._]\w+)*(?![\w@/])")
+"""A word joined with underscores or dots."""
+_NAMES_NO_OPTION = frozenset(
+    """
+    com conf csv de doc docx edu eu exe fr go gov html io js json md net org pdf py txt uk xlsx xml yaml zip
+    """.split()  # noqa: SIM905
+)
+"""What addresses, programs and the names of files end in."""
+_RELEASE = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.]*\d)")
+_CONDITION = re.compile(r"\bat (?:an? \w+ of )?(-?\d+(?:[.,]\d+)?) ?(°C|°F|[^\W\d]{1,4}\b|%)")
+_BOUND = re.compile(
+    r"\b(?:up to|more|less|over|under|least|most|between|from|below|above|beyond|to|than|within|until)\b"
+    r"|[<>≤≥–±]",
+    re.IGNORECASE,
+)
 _TITLES = frozenset(
     """
     mr mrs ms miss dr doctor prof professor sir lord lady dame president chancellor minister secretary king
@@ -77,6 +92,9 @@ def missing(question: str, one: Candidate) -> frozenset[str]:
     found = {
         *_other_labels(question, said, above),
         *_other_codes(question, f"{said} {above}"),
+        *_other_identifiers(question, f"{above} {one.block.text}"),
+        *_other_releases(question, f"{said} {above}"),
+        *_other_conditions(question, said, above),
         *_other_names(question, said, above, one.block.text),
         *_other_ordinals(question, said, above),
         *turned(question, one),
@@ -106,6 +124,37 @@ def _other_codes(question: str, text: str) -> Iterator[str]:
             letters == own and one not in asked for one, own in held.items()
         ):
             yield code
+
+
+def _other_identifiers(question: str, text: str) -> Iterator[str]:
+    """Names of options, fields and functions that stand nowhere in the block, however they are joined."""
+    here = solid(text)
+    for name in _IDENTIFIER.findall(question):
+        if solid(name) not in here and name.rpartition(".")[2] not in _NAMES_NO_OPTION:
+            yield form(name)
+
+
+def _other_releases(question: str, text: str) -> Iterator[str]:
+    """Numbers of releases ("3.4.2") where the text has others of as many parts."""
+    asked, held = set(_RELEASE.findall(question)), set(_RELEASE.findall(text))
+    yield from (form(one) for one in asked - held if held and not asked & held)
+
+
+def _other_conditions(question: str, said: str, above: str) -> Iterator[str]:
+    """Measures that something holds at ("at 5 °C"), where the sentence has it at another alone."""
+    held = _conditions(said)
+    for unit, asked in _conditions(question).items():
+        others = held.get(unit, frozenset())
+        if others and not asked & (others | set(_NUMBER.findall(f"{said} {above}"))):
+            yield from map(form, asked)
+
+
+def _conditions(text: str) -> dict[str, frozenset[str]]:
+    """By unit, the numbers that stand alone behind "at": ranges and bounds hold for others, too."""
+    found: dict[str, set[str]] = {}
+    for number, unit in _CONDITION.findall(text):
+        found.setdefault(unit, set()).add(number)
+    return {} if _BOUND.search(text) else {unit: frozenset(numbers) for unit, numbers in found.items()}
 
 
 def _other_names(question: str, said: str, above: str, block: str) -> Iterator[str]:

@@ -24,6 +24,12 @@ from ragqa.kinds import answer_lacks, lacks_asked
         ("Who condemned the harness?", "The harness was condemned on Monday, 8 August 2022.", True),
         ("How long is the harness?", "The harness was condemned on 8 August 2022.", True),
         ("How long did the works take?", "The works took from 8 August to 3 September 2022.", False),
+        ("What did the survey cost?", "The survey found two faults in nine towers.", True),
+        ("What did the survey cost?", "The survey came to £4,200.", False),
+        ("What is the price of the lamp X-3?", "The X-3 uses about 210 W.", True),
+        ("How much does a visit cost?", "Visits are free.", False),
+        ("What is the fee for?", "The fee pays for the keeper.", False),
+        ("What is the rent based on?", "The rent follows the index of prices.", False),
         ("Why is the lighthouse white?", "No reason is known.", False),
         ("Is the lighthouse white?", "The bakery sells bread.", False),
     ],
@@ -36,6 +42,7 @@ def test_a_row_of_a_table_may_name_what_it_counts_before_the_number() -> None:
     row = "Lamps: 12; Keepers: 3"
     assert lacks_asked("How many lamps are there?", row)
     assert not lacks_asked("How many lamps are there?", row, is_row=True)
+    assert not lacks_asked("What is the price of the lamp?", "Lamp: X-3; Price: 40", is_row=True)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ CONDEMNED = "The harness for crane 5 was condemned on 8 August 2022."
         ("What is the minimum temperature?", "The maximum temperature is 40 °C.", {"minimum"}),
         ("What are the opening hours?", "The closing hours are on the door.", {"open"}),
         ("When is the third payment due?", "The second payment is due on 1 June.", {"third"}),
+        ("What is the default of server.read_timeout?", "server.idle_timeout: 60 s", {"server.read_timeout"}),
+        ("What does max_retries do?", "The client tries again min_retries times.", {"max_retry"}),
+        ("What is new in firmware 3.4.2?", "3.4.1 (18 June 2024) mends the clock.", {"3.4.2"}),
+        ("What was the capacity at 5C?", "Capacity at 2C was 187 mAh/g.", {"5"}),
+        ("How long do cells last when stored at 0 °C?", "Stored at 45 °C they last a year.", {"0"}),
     ],
 )
 def test_what_stands_in_the_place_of_the_asked_is_another(question: str, text: str, wanted: set[str]) -> None:
@@ -75,6 +80,16 @@ def test_what_stands_in_the_place_of_the_asked_is_another(question: str, text: s
         ("What do I get if I score 85?", "Students who score 80 or more get an A."),
         ("What is in Schedule C?", "Schedules A to D list the prices."),
         ("Can it print on A4?", "All sizes up to A3 can be printed."),
+        ("At 30 °C, may it be stored?", "It may be stored at up to 45 °C."),
+        ("How fast is it at 30 °C?", "At temperatures from 20 to 45 °C it takes an hour."),
+        ("How fast is it at 30 °C?", "At 20 °C it takes an hour, at 30 °C half of that."),
+        ("What changed between 3.4.1 and 3.4.2?", "3.4.1 mends the clock."),
+        # Names of files, addresses, names joined otherwise
+        ("Which Node.js version is needed?", "It runs on Node 18."),
+        ("What does example.com offer?", "The site offers maps."),
+        ("What is max_retries?", "The client tries again: max retries is 5."),
+        ("What is max_retries?", "The maximum is 5 (--max-retries)."),
+        ("What is in notes.txt, i.e. the log?", "The log has three parts."),
         # The same, written otherwise
         ("How fast is USB 3.0?", "USB 3 runs at 5 Gbit/s."),
         ("What does error E05 mean?", "E5: the door is open."),
