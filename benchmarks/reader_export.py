@@ -212,6 +212,32 @@ def trained(work: Path) -> dict[str, np.ndarray]:
     return {name: value.float().numpy() for name, value in names.items()}
 
 
+def shipped(path: Path) -> dict[str, np.ndarray]:
+    """The weights of an exported file, by the names that training has: int8 ones as floats, which costs what
+    rounding to them cost. The inverse of `build` and `quantized`.
+    """
+    found = {one.name: numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer}
+    renamed = {
+        "places": "embeddings.position_embeddings.weight",
+        "kinds": "embeddings.token_type_embeddings.weight",
+        "match": "match.weight",
+        "question": "question",
+    }
+    out = {name: found[own] for own, name in renamed.items()}
+    for name, value in found.items():
+        if name.endswith("LayerNorm.scale"):
+            out[name.removesuffix("scale") + "weight"] = value
+            out[name.removesuffix("scale") + "bias"] = found[name.removesuffix("scale") + "shift"]
+        elif name.endswith(".weight_quantized"):
+            bare = name.removesuffix("_quantized")
+            out[bare] = ((value.astype(np.float32) - found[f"{bare}_zero_point"]) * found[f"{bare}_scale"]).T
+        elif name in ("token.weight", "null.weight"):
+            out[name] = value.T
+        elif name.endswith(".bias"):
+            out[name] = value
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -1,0 +1,82 @@
+"""Questions that a passage almost answers, for the reader: `near_misses/` and the train sets.
+
+    python benchmarks/reader_near_misses.py --work DIR    writes near.jsonl, near_choose.jsonl, near_report.jsonl
+
+A line of `questions.jsonl` is {"doc", "question", "answer", "kind"}: `doc` is the id of a document of a
+`train_*` set or of `passages.jsonl` (papers of offices and workshops that do not exist), `answer` the words of
+it that answer, or null. Of each document three have an answer and four have none: one word is another
+("swapped"), the opposite, another condition, attribute, verb or role is asked for, a reason or what came
+next. Written for this, passage by passage, as the annotated ones of squad2's even half are of four articles.
+One document in twelve is kept apart for choosing, the passages `report#…` for figures.
+
+The pairs are those of `reader_data.py`: each question beside a window of its passage.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from zlib import crc32
+
+from reader_data import DATA, TRAINING, Maker, crop, find, words, write
+
+from ragqa.evaluation.question_set import SetDocument, read_set
+
+NEAR_MISSES = Path(__file__).parent / "near_misses"
+APART = 12
+
+
+def part_of(document: str) -> str:
+    if document.startswith("report#"):
+        return "near_report"
+    return "near" if crc32(document.encode()) % APART else "near_choose"
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").strip().split("\n")]
+
+
+def documents(wanted: set[str]) -> list[SetDocument]:
+    """The documents that questions are asked of."""
+    sets = (read_set(DATA / f"train_{name}") for name in TRAINING)
+    written = [SetDocument(**row) for row in lines(NEAR_MISSES / "passages.jsonl")]
+    return [one for one in (*written, *(one for read in sets for one in read.documents)) if one.id in wanted]
+
+
+def pairs_of(row: dict, maker: Maker) -> Iterator[dict]:
+    """The question beside a window around its answer, or around the sentence with most of its words."""
+    source = maker.sources[row["doc"]]
+    marks = find(source.sentences, row["answer"]) if row["answer"] else []
+    if row["answer"] and not marks:
+        return
+    asked = words(row["question"])
+    shares = [len(asked & words(sentence)) for sentence in source.sentences]
+    nearest = shares.index(max(shares))
+    # Where the answer stands several times, the sentence with most of the question's words has it.
+    best = max(marks, key=lambda mark: shares[mark.sentence]).sentence if marks else nearest
+    kind = "answered" if marks else "unanswerable"
+    window = crop(source, best, maker.draw, wide=maker.draw.random() < 0.5)
+    yield maker.pair(kind, row["question"], source, window, marks) | {"asks": row["kind"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True)
+    given = parser.parse_args()
+    rows = lines(NEAR_MISSES / "questions.jsonl")
+    maker = Maker("near_misses", documents({row["doc"] for row in rows}), {})
+    kept: dict[str, list[dict]] = {"near": [], "near_choose": [], "near_report": []}
+    for row in rows:
+        kept[part_of(row["doc"])] += pairs_of(row, maker)
+    random.Random(0).shuffle(kept["near"])
+    given.work.mkdir(parents=True, exist_ok=True)
+    for name, pairs in kept.items():
+        write(given.work / f"{name}.jsonl", pairs)
+        print(name, len(pairs), "pairs,", sum(bool(one["gold"]) for one in pairs), "with an answer")
+
+
+if __name__ == "__main__":
+    main()
