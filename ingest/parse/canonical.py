@@ -10,6 +10,8 @@ from ingest.parse.problems import skipped
 from ingest.types import Document, Element, ElementKind, Line, Metadata
 
 REPLACEMENT = "\ufffd"
+BULLET = "• "
+"""Before items without a mark of their own: nothing else tells two of them from one wrapped sentence."""
 _LINE_ENDS = re.compile("\r\n?|[\f\v]")
 # What no text may hold: C0 controls but tab and line feed, DEL, surrogates (in a str of Python each is a
 # lone one), U+FFFE and U+FFFF.

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
-from ingest.parse.canonical import Piece
+from ingest.parse.canonical import BULLET, Piece
 from ingest.parse.tables import html_table_pieces
+from ingest.parse.text import LIST_MARK
 from ingest.parse.tokenizer_stand_in import stand_in
 
 # Read by unstructured at import: no telemetry, no advert on stdout.
@@ -62,6 +63,8 @@ def _pieces(elements: Iterable[Any], *, paged: bool) -> Iterable[Piece]:
             in_list = False
             continue
         kind = _KINDS.get(name, "paragraph")
+        if kind == "list_item" and not LIST_MARK.match(text):
+            text = BULLET + text.lstrip()
         depth = (element.metadata.category_depth or 0) + 1 if kind == "heading" else 0
         yield Piece(kind, text, page=page, depth=depth, joined=in_list and kind == "list_item")  # type: ignore[arg-type]
         in_list = kind == "list_item"

@@ -16,7 +16,7 @@ _MARKS = (
 )
 _BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-_BULLET = re.compile(r"\s*(?:[-*+•‣◦▪●–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
+LIST_MARK = re.compile(r"\s*(?:[-*+•‣◦▪●–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 _NUMBERED = re.compile(
     r"(?:chapter|part|section|article|appendix)\s+\S|\d{1,2}(?:\.\d{1,2})*\.?\s+[A-Z]", re.IGNORECASE
 )
@@ -135,7 +135,7 @@ def _block_pieces(lines: list[str]) -> list[Piece]:
         return [Piece("heading", lines[0], depth=depth), *_block_pieces(lines[2:])]
     if len(lines) == 1 and _is_heading(lines[0].strip()):
         return [Piece("heading", lines[0], depth=_heading_depth(lines[0].strip()))]
-    starts = [number for number, line in enumerate(lines) if _BULLET.match(line)]
+    starts = [number for number, line in enumerate(lines) if LIST_MARK.match(line)]
     if len(starts) >= 2 or (starts == [0] and len(lines) == 1):
         before = [Piece("paragraph", "\n".join(lines[: starts[0]]))] if starts[0] else []
         ends = [*starts[1:], len(lines)]
