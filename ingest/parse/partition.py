@@ -25,9 +25,14 @@ _NOT_TEXT = frozenset({"PageBreak", "Image", "CheckBox"})
 
 
 def partition_pieces(data: bytes, suffix: str) -> list[Piece]:
-    """Pieces of a .docx, .pptx, .odt, .epub, .rtf or .rst file. Raises whatever its reader raises."""
+    """Pieces of a .docx, .odt, .epub, .rtf or .rst file. Raises whatever its reader raises."""
     elements = _partitioner(suffix)(file=io.BytesIO(data), **_OPTIONS)
-    return list(_pieces(elements, paged=suffix == ".pptx"))
+    return list(_pieces(elements, paged=False))
+
+
+def presentation_pieces(data: bytes) -> list[Piece]:
+    """Pieces of a .pptx file, `page` the number of the slide. Headings are what looks like one."""
+    return list(_pieces(_partitioner(".pptx")(file=io.BytesIO(data), **_OPTIONS), paged=True))
 
 
 def html_pieces(markup: str) -> list[Piece]:

@@ -125,14 +125,14 @@ def _package_pieces(source: Source, archive: zipfile.ZipFile) -> tuple[list[Piec
         from ingest.parse.spreadsheet import xlsx_pieces
 
         return xlsx_pieces(data), None
+    if source.suffix == ".pptx":
+        from ingest.parse.slides import slide_pieces
+
+        return slide_pieces(data) + office.chart_pieces(archive), office.count_slides(archive)
     from ingest.parse.partition import partition_pieces
 
     pieces = partition_pieces(data, source.suffix)
-    if source.suffix == ".docx":
-        return pieces + office.docx_extras(archive), None
-    if source.suffix == ".pptx":
-        return pieces + office.chart_pieces(archive), office.count_slides(archive)
-    return pieces, None
+    return pieces + office.docx_extras(archive) if source.suffix == ".docx" else pieces, None
 
 
 def _refuse(source: Source) -> Parsed:
