@@ -225,4 +225,4 @@ def _properties(document: Any) -> list[tuple[str, object]]:
         ("keywords", found.get("Keywords")),
     ]
     created, modified = pdf_date(found.get("CreationDate", "")), pdf_date(found.get("ModDate", ""))
-    return [*pairs, ("date", created or modified), ("modified", modified)]
+    return [*pairs, ("date", created or modified), ("created", created), ("modified", modified)]
