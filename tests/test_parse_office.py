@@ -84,6 +84,22 @@ def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
     ]
 
 
+def test_a_workbook_is_named_by_its_properties_or_its_file_and_no_program_wrote_it(read) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.title = "Complaints"
+    book.active.append(["only", "row"])
+    for title, shown in ((None, "log-2024"), ("Complaint log", "Complaint log")):
+        book.properties.title = title
+        buffer = io.BytesIO()
+        book.save(buffer)
+        document = read("log-2024.xlsx", buffer.getvalue())
+        assert document.title == shown
+        assert kinds(document)[0] == ("heading", "Complaints")
+        assert "author" not in dict(document.metadata)  # "openpyxl"
+
+
 def test_pptx_pages_are_slides(read) -> None:
     import pptx
 

@@ -53,13 +53,18 @@ def assemble(
     *,
     stem: str,
     pages: int | None = None,
+    headed: bool = True,
 ) -> Document:
-    """The document of these pieces. Raises Unparsable (`empty`) if none of them holds a visible character."""
+    """The document of these pieces. Its title: the declared one, its first heading if `headed`, or `stem`.
+
+    Raises Unparsable (`empty`) if none of them holds a visible character.
+    """
     text, elements, lines, replaced = _lay_out(pieces)
     if not text:
         raise skipped("empty", "The file holds no text.")
     declared = clean_metadata(metadata)
-    heading = next((text[e.start : e.end] for e in _title_order(text, elements)), "")
+    ordered = _title_order(text, elements) if headed else []
+    heading = next((text[e.start : e.end] for e in ordered), "")
     title = declared_title(declared) or one_line(heading)[:500] or stem
     if replaced:
         declared = (*declared, ("replaced_characters", str(replaced)))
