@@ -79,7 +79,7 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
     Every character that is not white space lies in exactly one span. A blank line, a form feed and a
     paragraph separator end a sentence; a single line end does only beside a table row (a line with a tab),
     after a heading (`# …`) and before a list marker. A number is a marker where a sentence has ended above it
-    or its neighbour in counting starts a line too. Never raises; linear time for any text.
+    or its neighbour in counting starts a line of the paragraph too. Never raises; linear time for any text.
     """
     spans = [
         span
@@ -93,10 +93,9 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
 def _segments(text: str) -> Iterator[Span]:
     """Spans between the line ends that end a sentence."""
     lines = _LINE_END.split(text.replace("\r\n", " \n"))
-    counted = {match[1] for line in lines if (match := _NUMBER.match(line))}
     start = position = 0
     before = ""
-    for line in lines:
+    for line, counted in zip(lines, _counted(lines), strict=True):
         paragraph = position > 0 and text[position - 1] in "\f\u2029"
         alone = _TABLE_ROW.match(line) or _TABLE_ROW.match(before) or _HEADING.match(before)
         alone = alone or (_LABELLED.match(line) and _LABELLED.match(before))
@@ -106,6 +105,16 @@ def _segments(text: str) -> Iterator[Span]:
         position += len(line) + 1
         before = line
     yield start, len(text)
+
+
+def _counted(lines: list[str]) -> list[set[str]]:
+    """For each line, the numbers that lines of its paragraph start with."""
+    shared: list[set[str]] = [set()]
+    for line in lines:
+        shared.append(shared[-1] if line.strip() else set())
+        if number := _NUMBER.match(line):
+            shared[-1].add(number[1])
+    return shared[1:]
 
 
 def _is_marked(line: str, before: str, counted: set[str]) -> bool:

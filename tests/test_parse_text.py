@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ingest.chunk import chunk_document
+from ingest.sentences import sentence_spans
 from tests.parse_documents import check_promises, kinds, texts, write_and_parse
 
 
@@ -35,6 +36,9 @@ def test_a_short_line_above_its_text_is_a_heading_without_an_empty_line(read) ->
     assert texts(document, "heading") == ["SERVICE LEVELS", "1. Ingest", "2. API", "ERROR BUDGET"]
     assert [chunk.section for chunk in chunk_document(document)][-2:] == [("2. API",), ("ERROR BUDGET",)]
     assert document.title == "SERVICE LEVELS"
+    found = [document.text[start:end] for start, end in sentence_spans(document.text)]
+    assert "2. API" in found
+    assert "Availability: 99.9 % per calendar month." in found
 
 
 def test_the_title_of_a_clause_in_the_line_of_its_text_is_its_heading(read) -> None:

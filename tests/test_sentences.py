@@ -175,6 +175,11 @@ def test_a_number_at_a_line_start_or_in_a_title_cuts_no_sentence(text: str) -> N
     assert sentences(text) == [text]
 
 
+def test_the_numbers_of_headings_count_no_lines_of_the_text_below() -> None:
+    text = "4.2 Results\n\nThroughput at saturation was\n4.1 million requests per second."
+    assert sentences(text) == text.split("\n\n")
+
+
 @pytest.mark.parametrize(
     "lines",
     [

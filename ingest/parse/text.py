@@ -2,7 +2,6 @@
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
-from dataclasses import replace
 from itertools import pairwise
 
 from ingest.parse.canonical import Piece, one_line
@@ -156,13 +155,11 @@ def _block_pieces(lines: list[str]) -> list[Piece]:
         return [Piece("heading", lines[0], depth=depth), *_block_pieces(lines[2:])]
     if _is_heading(lines[0].strip()) and (len(lines) == 1 or _ends_early(lines)):
         depth = _heading_depth(lines[0].strip())
-        below = _block_pieces(lines[1:])
-        below[:1] = [replace(first, joined=True) for first in below[:1]]
-        return [Piece("heading", lines[0], depth=depth), *below]
+        return [Piece("heading", lines[0], depth=depth), *_block_pieces(lines[1:])]
     if title := _RUN_IN_TITLE.match(lines[0].strip()):
         rest = lines[0].strip()[title.end() :]
-        below = [Piece("paragraph", "\n".join([rest, *lines[1:]]), joined=True)]
-        return [Piece("heading", title[1] + ".", depth=_heading_depth(title[1])), *below]
+        below = Piece("paragraph", "\n".join([rest, *lines[1:]]))
+        return [Piece("heading", title[1] + ".", depth=_heading_depth(title[1])), below]
     starts = [number for number, line in enumerate(lines) if LIST_MARK.match(line)]
     if len(starts) >= 2 or (starts == [0] and len(lines) == 1):
         before = [Piece("paragraph", "\n".join(lines[: starts[0]]))] if starts[0] else []
