@@ -20,6 +20,9 @@ _MARKER = re.compile(
     r"\s*(?:[-*+•‣◦▪▸●○■□·–—]\s|\(?\d{1,2}[.)]\s|\d{1,2}(?:\.\d{1,2})+\.?\s|\(?[a-z][.)]\s|\([A-Z]\)\s|[A-Z]\)\s"
     r"|\(?[ivx]{1,5}[.)]\s|#{1,6}\s|§)"
 )
+# Of these, what a wrapped line may start with as well: "on level\n4. It", "at\n4.1 million".
+_NUMBER = re.compile(r"\s*(\d{1,2}(?:\.\d{1,2})*)\.?\s")
+_ENDED = re.compile(r"[.!?:;…।。！？][\s)\]\"'”’»*_]*$")
 _LINE_END = re.compile("[\n\r\f\u2029]")
 _HEADING = re.compile(r"\s*#{1,6}\s")
 # A tab behind something: indentation is no table.
@@ -31,6 +34,12 @@ _FOREIGN_STOP = re.compile(r"[。！？｡।॥۔؟]+[」』）〕】》〉”�
 _NOTE_MARKS = re.compile(r"(?:\[\d{1,3}\])+")
 _CLOSERS = re.compile(r"[)\]}”’»」』]+(?=\s|$)")
 _ONLY_MARKER = re.compile(r"\s*\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]\s*")
+# "CLAUSE 15. REDELIVERY. The Vessel shall …": a title in the line of its text says nothing alone.
+_RUN_IN_TITLE = re.compile(
+    r"(?:[A-Z]{4,}|Article|Clause|Section)\s+\d{1,3}(?:\.\d{1,2})*[.:]\s+"
+    r"[A-Z][\w'’&/-]{0,30}(?:[ ,]{1,2}(?:and |of |or )?[A-Z][\w'’&/-]{0,30}){0,5}\.\s+"
+    r"|\d{1,3}(?:\.\d{1,2})*\.\s+[A-Z]{2}[A-Z ,'’&/-]{0,60}\.\s+"
+)
 # nupunkt's abbreviations were learned from scanned legal texts: 2,396 of them are words of four letters and
 # more, "cold", "century" and "Bond" among them. Behind such a word and before a capital a stop is a stop,
 # unless the word is one of these.
@@ -69,7 +78,8 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
 
     Every character that is not white space lies in exactly one span. A blank line, a form feed and a
     paragraph separator end a sentence; a single line end does only beside a table row (a line with a tab),
-    after a heading (`# …`) and before a list marker. Never raises; linear time for any text.
+    after a heading (`# …`) and before a list marker. A number is a marker where a sentence has ended above it
+    or its neighbour in counting starts a line of the paragraph too. Never raises; linear time for any text.
     """
     spans = [
         span
@@ -85,16 +95,37 @@ def _segments(text: str) -> Iterator[Span]:
     lines = _LINE_END.split(text.replace("\r\n", " \n"))
     start = position = 0
     before = ""
-    for line in lines:
+    for line, counted in zip(lines, _counted(lines), strict=True):
         paragraph = position > 0 and text[position - 1] in "\f\u2029"
         alone = _TABLE_ROW.match(line) or _TABLE_ROW.match(before) or _HEADING.match(before)
         alone = alone or (_LABELLED.match(line) and _LABELLED.match(before))
-        if paragraph or alone or not line.strip() or _MARKER.match(line):
+        if paragraph or alone or not line.strip() or _is_marked(line, before, counted):
             yield start, position
             start = position
         position += len(line) + 1
         before = line
     yield start, len(text)
+
+
+def _counted(lines: list[str]) -> list[set[str]]:
+    """For each line, the numbers that lines of its paragraph start with."""
+    shared: list[set[str]] = [set()]
+    for line in lines:
+        shared.append(shared[-1] if line.strip() else set())
+        if number := _NUMBER.match(line):
+            shared[-1].add(number[1])
+    return shared[1:]
+
+
+def _is_marked(line: str, before: str, counted: set[str]) -> bool:
+    """Whether the line starts an item, and not with a number of the sentence that the line before began."""
+    if not _MARKER.match(line):
+        return False
+    number = _NUMBER.match(line)
+    if number is None or not before.strip() or _ENDED.search(before):
+        return True
+    outer, dot, last = number[1].rpartition(".")
+    return any(f"{outer}{dot}{int(last) + step}" in counted for step in (-1, 1))
 
 
 def _split_foreign(text: str, start: int, end: int) -> Iterator[Span]:
@@ -145,6 +176,8 @@ def _goes_on(segment: str, cut: int) -> bool:
 
 def _repair(segment: str, cuts: list[int]) -> list[int]:
     """Move or drop the cuts that leave a quotation mark, a note mark or a list number on the wrong side."""
+    title = _RUN_IN_TITLE.match(segment)
+    below = title.end() if title else 0
     kept: list[int] = []
     quotes = counted = last = scanned = 0
     wordy = False
@@ -161,7 +194,7 @@ def _repair(segment: str, cuts: list[int]) -> list[int]:
         wordy = wordy or any(map(str.isalnum, segment[scanned:moved]))
         scanned = max(scanned, moved)
         marker = moved - last < 12 and _ONLY_MARKER.fullmatch(segment, last, moved)
-        if wordy and moved > last and not marker:
+        if wordy and moved > max(last, below) and not marker:
             kept.append(moved)
             last = scanned = moved
             wordy = False

@@ -18,7 +18,7 @@ from ragqa.types import ContextBlock
 NO_HEADING_ENDS = (*SENTENCE_ENDS, ":", ";", ",")
 RUNNING_LINE = 12
 """Fewest characters of a line that is recognised when it comes again; rows of a table are often shorter."""
-_BULLET = re.compile(r"^[-*+•‣◦▪▸●○■□·–—] +(?=[^\W\d])")
+_BULLET = re.compile(r"^(?:[•‣◦▪▸●○■□·] +|[-*+–—] +(?=[^\W\d]))")
 HEADING_WORDS = 8
 """Most words of a line that is taken for a heading of the text below it."""
 

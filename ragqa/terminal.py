@@ -94,12 +94,20 @@ def citation_head(citation: Citation, block: ContextBlock) -> Text:
     head.append(one_line(block.source), style="bold")
     head.append(f", {pages(citation.page, citation.page_end)}" if citation.page else "")
     metadata = dict(block.metadata)
-    # A document's first heading is mostly its title; of a date with a time people want the date.
+    # A document's first heading is mostly its title.
     trail = dict.fromkeys(part for part in (block.title, *block.section) if part)
-    details = [" › ".join(trail), metadata.get("date", "").partition("T")[0]]
+    details = [" › ".join(trail), _dated(metadata)]
     for shown in dict.fromkeys(one_line(detail) for detail in details if detail):
         head.append(f" · {shown}", style="dim")
     return head
+
+
+def _dated(metadata: dict[str, str]) -> str:
+    """The day of the document's date. One that is the file's own is called so: what it says may be older."""
+    date = metadata.get("date", "")
+    own = next((key for key in ("created", "modified") if date and metadata.get(key) == date), "")
+    day = date.partition("T")[0]
+    return f"file {own} {day}" if own else day
 
 
 def pages(first: int, last: int | None) -> str:
@@ -153,7 +161,8 @@ def report_lines(report: Report) -> Iterator[str]:
 
 def source_line(row: SourceRow) -> str:
     """One line of `sources list`."""
-    size = f"{row.pages} pages" if row.pages else f"{row.characters or 0} characters"
+    count, unit = (row.pages, "page") if row.pages else (row.characters or 0, "character")
+    size = f"{count} {unit}" if count == 1 else f"{count} {unit}s"
     state = "" if row.status == "ok" else f"  [{row.status}: {row.code}]"
     name = (row.document_id or "-" * 12)[:12]
     return f"{name}  {one_line(row.source)}  {one_line(row.title or '')}  {size}{state}"

@@ -196,3 +196,32 @@ def test_an_html_mail_is_read_as_a_page(tmp_path: Path) -> None:
     assert ("paragraph", "Rich words") in kinds(document)
     assert ("table_header", "A\tB") in kinds(document)
     assert "plain" not in document.text
+
+
+def plain_mail(body: str) -> bytes:
+    message = EmailMessage()
+    message["Subject"] = "Buoy adrift"
+    message["From"] = "Ada <ada@example.com>"
+    message.set_content(body)
+    return message.as_bytes()
+
+
+def test_a_lone_line_in_capitals_at_the_top_heads_no_mail(tmp_path: Path) -> None:
+    """It says how to take the mail; as a section it would stand above matters that it does not name."""
+    path = tmp_path / "marked.eml"
+    for body in ("WITHOUT PREJUDICE\n\nDear Tom,\n\nWe pay.\n", "Dear Tom,\n\nPLEASE NOTE\n\nWe pay.\n"):
+        path.write_bytes(plain_mail(body))
+        mail = document_of(members(path)[""])
+        check_promises(mail)
+        assert {chunk.section for chunk in chunk_document(mail)} == {("Buoy adrift",)}
+        assert mail.text.endswith(body.strip())
+
+
+def test_a_mail_written_in_sections_has_them_below_its_subject(tmp_path: Path) -> None:
+    path = tmp_path / "sections.eml"
+    path.write_bytes(plain_mail("URGENT\n\nHi all,\n\nCOSTS\n\nThey rise.\n\nDATES\n\nIn May.\n"))
+    mail = document_of(members(path)[""])
+    found = {mail.text[one.start : one.end]: one.section for one in chunk_document(mail)}
+    assert found["COSTS\n\nThey rise."] == ("Buoy adrift", "COSTS")
+    assert found["DATES\n\nIn May."] == ("Buoy adrift", "DATES")
+    assert ("Buoy adrift", "URGENT") not in found.values()

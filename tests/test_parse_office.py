@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.chunk import chunk_document
 from tests.parse_documents import check_promises, kinds, write_and_parse
 
 
@@ -41,8 +42,8 @@ def test_docx(read) -> None:
         ("heading", "Boarding"),
         ("paragraph", "Wear the harness."),
         ("heading", "Weather"),
-        ("list_item", "Check wind"),
-        ("list_item", "Check waves"),
+        ("list_item", "• Check wind"),
+        ("list_item", "• Check waves"),
         ("table_header", "Wave\tRule"),
         ("table_row", "1.5 m\tgo slow"),
         ("table_row", "2.5 m\tstay"),
@@ -83,6 +84,22 @@ def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
     ]
 
 
+def test_a_workbook_is_named_by_its_properties_or_its_file_and_no_program_wrote_it(read) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.title = "Complaints"
+    book.active.append(["only", "row"])
+    for title, shown in ((None, "log-2024"), ("Complaint log", "Complaint log")):
+        book.properties.title = title
+        buffer = io.BytesIO()
+        book.save(buffer)
+        document = read("log-2024.xlsx", buffer.getvalue())
+        assert document.title == shown
+        assert kinds(document)[0] == ("heading", "Complaints")
+        assert "author" not in dict(document.metadata)  # "openpyxl"
+
+
 def test_pptx_pages_are_slides(read) -> None:
     import pptx
 
@@ -118,4 +135,33 @@ def test_separated_values_are_rows(read, name: str, data: str) -> None:
         ("table_header", "Part\tPrice"),
         ("table_row", "Anode, zinc\t4.50"),
         ("table_row", "Buoy\t1 2"),
+    ]
+
+
+def test_titles_alone_are_headings_of_slides_and_notes_stand_below_their_slide(read) -> None:
+    import pptx
+
+    show = pptx.Presentation()
+    titled, untitled = (show.slides.add_slide(show.slide_layouts[number]) for number in (1, 6))
+    titled.shapes.title.text = "Decisions"
+    titled.placeholders[1].text = "No variant of the pump\nIt stays in production until the end of 2026"
+    titled.notes_slide.notes_text_frame.text = "Sales wanted one.\nThe board refused."
+    untitled.shapes.add_textbox(0, 0, 99, 99).text_frame.text = "Move to the north"
+    buffer = io.BytesIO()
+    show.save(buffer)
+    document = read("review.pptx", buffer.getvalue())
+    check_promises(document)
+    assert kinds(document) == [
+        ("heading", "Decisions"),
+        ("paragraph", "No variant of the pump"),
+        ("paragraph", "It stays in production until the end of 2026"),
+        ("heading", "Notes"),
+        ("paragraph", "Sales wanted one."),
+        ("paragraph", "The board refused."),
+        ("paragraph", "Move to the north"),
+    ]
+    assert [(one.page, one.section) for one in chunk_document(document)] == [
+        (1, ("Decisions",)),
+        (1, ("Decisions", "Notes")),
+        (2, ()),
     ]

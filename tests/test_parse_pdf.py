@@ -185,8 +185,14 @@ def test_properties_become_metadata(read) -> None:
         "title": "Tether fatigue",
         "author": "I. Moss",
         "date": "2024-09-05T12:30:00+02:00",
+        "created": "2024-09-05T12:30:00+02:00",
         "modified": "2025-01-01",
     }
+
+
+def test_what_a_program_fills_in_is_no_author_and_no_subject(read) -> None:
+    info = "/Author (\\(anonymous\\)) /Subject (\\(unspecified\\)) /Keywords (tethers)"
+    assert dict(read(pdf_bytes([paragraph(72, 700, LEFT)], info=info)).metadata) == {"keywords": "tethers"}
 
 
 def test_a_page_without_text_among_others_is_named(read) -> None:

@@ -158,3 +158,36 @@ def test_wide_gaps_in_prose_part_sentences_as_narrow_ones_do() -> None:
     parts = ("The mill was built in 1850.", "It burned down in 1901.", "A new one was built in 1910.")
     text = "   ".join(parts)
     assert tuple(text[start:end] for start, end in sentence_spans(text)) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Throughput at saturation was\n4.1 million requests per second.",
+        "It was cold in the hall at platform\n12.",
+        "An improvement of\n2.5 dB was seen between 4.1 and\n4.8 GHz, and it rose with each\n9.9 mm.",
+        "CLAUSE 15. REDELIVERY. The Vessel shall be redelivered at a port in the North Sea.",
+        "Clause 18. Assignment and Sub-Charter. The Charterers shall not sub-charter the Vessel.",
+        "7. TERMINATION. Either party may end it.",
+    ],
+)
+def test_a_number_at_a_line_start_or_in_a_title_cuts_no_sentence(text: str) -> None:
+    assert sentences(text) == [text]
+
+
+def test_the_numbers_of_headings_count_no_lines_of_the_text_below() -> None:
+    text = "4.2 Results\n\nThroughput at saturation was\n4.1 million requests per second."
+    assert sentences(text) == text.split("\n\n")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["We will not pay for:", "3.1 loss by war;", "3.2 loss by fire."],
+        ["Scope", "1. milk", "2. eggs"],
+        ["Contents", "4.1 Setup", "4.2 Results"],
+        ["It ends here.", "4.1 Setup"],
+    ],
+)
+def test_numbers_that_count_items_or_follow_an_end_start_sentences(lines: list[str]) -> None:
+    assert sentences("\n".join(lines)) == lines

@@ -3,18 +3,21 @@
 import io
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ingest.index import open_index
+from ingest.index import SourceRow, open_index
 from ragqa.answering import Answerer
 from ragqa.llm.replay import ReplayEngine
 from ragqa.settings import AnswerSettings
-from ragqa.terminal import answer_view, printable, stats_lines
+from ragqa.terminal import answer_view, citation_head, printable, source_line, stats_lines
+from ragqa.types import Citation
 from ragqa.wiring import open_retriever
+from tests.blocks import make_block
 from tests.conftest import Run
 
 QUESTION = "How many days of paid leave does an employee have?"
@@ -36,6 +39,22 @@ def test_a_cited_sentence_shows_number_source_section_date_and_quote(index_path:
     assert "[1] leave.md" in text
     assert "2024-03-01" in text
     assert "“Every employee has 28 days of paid leave a year.”" in text
+
+
+def test_the_date_of_a_file_is_called_so() -> None:
+    """What was printed to PDF today may say what held years ago."""
+    citation = Citation(1, "a.pdf", 0, 5, "words", claimed_by_model=False)
+    date = (("date", "2026-11-28T09:45:49"),)
+    own = (*date, ("created", date[0][1]))
+    for metadata, shown in ((date, "2026-11-28"), (own, "file created 2026-11-28")):
+        head = citation_head(citation, make_block("a.pdf", "words", metadata=metadata))
+        assert head.plain == f"[1] a.pdf · {shown}"
+
+
+def test_one_page_is_no_pages() -> None:
+    row = SourceRow("a.pdf", "f" * 64, "ok", "", "Title", 1, 1, 9, ())
+    assert source_line(row).endswith("  1 page")
+    assert source_line(replace(row, pages=2)).endswith("  2 pages")
 
 
 def test_the_words_that_carry_the_answer_are_bold(index_path: Path) -> None:

@@ -10,7 +10,10 @@ from ingest.parse.problems import skipped
 from ingest.types import Document, Element, ElementKind, Line, Metadata
 
 REPLACEMENT = "\ufffd"
+BULLET = "• "
+"""Before items without a mark of their own: nothing else tells two of them from one wrapped sentence."""
 _LINE_ENDS = re.compile("\r\n?|[\f\v]")
+_NUMBERED = re.compile(r"(?:[A-Z]{4,}\s+)?\d{1,3}(?:\.\d{1,2})*[.:)]\s")
 # What no text may hold: C0 controls but tab and line feed, DEL, surrogates (in a str of Python each is a
 # lone one), U+FFFE and U+FFFF.
 _INVALID = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -50,13 +53,18 @@ def assemble(
     *,
     stem: str,
     pages: int | None = None,
+    headed: bool = True,
 ) -> Document:
-    """The document of these pieces. Raises Unparsable (`empty`) if none of them holds a visible character."""
+    """The document of these pieces. Its title: the declared one, its first heading if `headed`, or `stem`.
+
+    Raises Unparsable (`empty`) if none of them holds a visible character.
+    """
     text, elements, lines, replaced = _lay_out(pieces)
     if not text:
         raise skipped("empty", "The file holds no text.")
     declared = clean_metadata(metadata)
-    heading = next((text[e.start : e.end] for e in _title_order(elements)), "")
+    ordered = _title_order(text, elements) if headed else []
+    heading = next((text[e.start : e.end] for e in ordered), "")
     title = declared_title(declared) or one_line(heading)[:500] or stem
     if replaced:
         declared = (*declared, ("replaced_characters", str(replaced)))
@@ -79,9 +87,9 @@ def declared_title(metadata: Metadata) -> str:
     return title if any(character.isalpha() for character in title) else ""
 
 
-def _title_order(elements: Sequence[Element]) -> list[Element]:
-    """Headings that may be the title: the highest of the first page, else the first."""
-    headings = [element for element in elements if element.kind == "heading"]
+def _title_order(text: str, elements: Sequence[Element]) -> list[Element]:
+    """Headings that may be the title: the highest of the first page, else the first; none with a number."""
+    headings = [e for e in elements if e.kind == "heading" and not _NUMBERED.match(text, e.start)]
     first_page = [e for e in headings if e.page is not None and e.page == headings[0].page]
     return sorted(first_page, key=lambda element: element.depth) or headings
 

@@ -127,7 +127,14 @@ def _document(holder: _Holder, suffix: str, limits: Limits) -> Document:
     parsed = read(Source(holder.data, suffix, limits))
     if sum(len(piece.text) for piece in parsed.pieces) > limits.max_characters:
         raise skipped("too_large", f"It holds more than {limits.max_characters} characters: split it.")
-    return assemble(holder.data, parsed.pieces, parsed.metadata, stem=holder.stem, pages=parsed.pages)
+    return assemble(
+        holder.data,
+        parsed.pieces,
+        parsed.metadata,
+        stem=holder.stem,
+        pages=parsed.pages,
+        headed=parsed.headed,
+    )
 
 
 def _inside_zip(holder: _Holder, limits: Limits) -> _Inside:

@@ -33,8 +33,9 @@ _ATTRIBUTES = re.compile(
     r"@|\b(?:wrote|writes|schrieb|écrit|escribió|scritto|schreef|skrev|escreveu|napisał|napisała)\b|写道|пишет|писал"
 )
 """What tells a line that names somebody from one's own that ends in a colon."""
+_GREETING = re.compile(r"[^\n]{2,60}[,!:]")
 _QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
-_QUOTED_DEPTH = 2  # as a heading: the subject's is 1
+_QUOTED_DEPTH = 3  # as a heading: the subject's is 1, the writer's own are 2
 _QUOTES_IN_QUOTES = 4
 
 
@@ -221,10 +222,28 @@ def _body_pieces(text: str, levels: int) -> list[Piece]:
 
 def _own_pieces(text: str) -> list[Piece]:
     """The writer's own words, of which the first end the quotation above them."""
-    pieces = text_pieces(text)
+    pieces = _headed(text_pieces(text))
     for first in pieces[:1]:
         pieces[0] = replace(first, depth=min(first.depth or _QUOTED_DEPTH, _QUOTED_DEPTH))
     return pieces
+
+
+def _headed(pieces: list[Piece]) -> list[Piece]:
+    """Headings stand below the subject. A line in capitals above the greeting, or alone at the top, is none.
+
+    It marks the mail ("URGENT", "WITHOUT PREJUDICE"), and what follows goes on to other matters. A mail that
+    is written in sections has two and more, or one below the first matter.
+    """
+    shouted = [piece.kind == "heading" and piece.text.isupper() for piece in pieces]
+    found: list[Piece] = []
+    for number, piece in enumerate(pieces):
+        below = pieces[number + 1].text if number + 1 < len(pieces) else ""
+        opens = all(_GREETING.fullmatch(above.text) for above in pieces[:number])
+        if shouted[number] and (_GREETING.fullmatch(below) or (opens and sum(shouted) == 1)):
+            found.append(Piece("paragraph", piece.text))
+        else:
+            found.append(replace(piece, depth=piece.depth and piece.depth + 1))
+    return found
 
 
 def mail_metadata(mail: Mail) -> list[tuple[str, object]]:

@@ -6,7 +6,7 @@ brackets and front matter, and costs more than a second to import.
 
 from typing import TYPE_CHECKING
 
-from ingest.parse.canonical import Piece
+from ingest.parse.canonical import BULLET, Piece
 from ingest.parse.metadata import split_front_matter
 from ingest.parse.tables import table_pieces
 
@@ -48,7 +48,10 @@ class _Reader:
             case "list_item_open":
                 self._items.append(False)
                 # As written: a clause is cited by it. Two numbers where an item begins with a list.
-                self._number += f"{token.info}{token.markup} " if token.info else ""
+                if token.info:
+                    self._number = self._number.removesuffix(BULLET) + f"{token.info}{token.markup} "
+                else:
+                    self._number = self._number or BULLET
             case "list_item_close":
                 self._items.pop()
                 self._number = ""
@@ -72,7 +75,7 @@ class _Reader:
             self._rows[-1].append(text)
         if self._rows is not None or not text.strip():
             return
-        text, self._number = self._number + text, ""
+        text, self._number = (self._number.removesuffix(BULLET) if self._heading else self._number) + text, ""
         if self._heading:
             self.pieces.append(Piece("heading", " ".join(text.split()), depth=self._heading))
             self._list_started = False

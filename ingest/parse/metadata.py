@@ -12,6 +12,12 @@ _FRONT_MATTER = re.compile(
     r"\A\ufeff?---[ \t]*\r?\n(.{0,65536}?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _PDF_DATE = re.compile(r"D?:?(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?\s*(?:(Z)|([+-])(\d\d)'?(\d\d)?)?")
+# What programs write where nobody wrote anything: it is no author, no title, no comment.
+_BY_PROGRAMS = re.compile(
+    r"\((?:anonymous|unspecified|unknown|untitled|none)\)|generated (?:by|using) python-\w+|python-docx"
+    r"|openpyxl|microsoft office user",
+    re.IGNORECASE,
+)
 _WRITTEN_DATES = ("%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%Y/%m/%d", "%d.%m.%Y", "%Y-%m-%d %H:%M")
 DATE_KEYS = frozenset({"date", "created", "modified", "updated", "published"})
 MAX_VALUE = 500
@@ -19,14 +25,18 @@ MAX_ENTRIES = 64
 
 
 def clean_metadata(pairs: Iterable[tuple[str, object]]) -> Metadata:
-    """Pairs as they may be shown: `[a-z0-9_-]{1,40}` keys, one-line values; no empty ones, no repeats."""
+    """Pairs as they may be shown: `[a-z0-9_-]{1,40}` keys, one-line values; no empty ones, no repeats.
+
+    Nor what a program fills in by itself, as "(anonymous)".
+    """
     found: dict[str, str] = {}
     for raw_key, raw_value in pairs:
         key = _KEY.sub("_", str(raw_key).strip().lower()).strip("_")[:40]
         value = one_line_value(raw_value)
         if key in DATE_KEYS:
             value = iso_date(value)
-        if key and value and key not in found and len(found) < MAX_ENTRIES:
+        says_nothing = not value or _BY_PROGRAMS.fullmatch(value)
+        if key and not says_nothing and key not in found and len(found) < MAX_ENTRIES:
             found[key] = value
     return tuple(found.items())
 

@@ -3,17 +3,20 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
 from ingest.parse.canonical import REPLACEMENT, Piece, clean
-from ingest.parse.layout import PageText, Row, Word, page_rows, turn
+from ingest.parse.layout import PageText, Row, Word, turn
 from ingest.parse.tables import count_header_rows
 from ingest.types import ElementKind, Line
 
 _BULLET = re.compile(r"(?:[•‣◦▪●○■–—*]|\(?\d{1,3}[.)]|\(?[a-z][.)]|\([ivx]+\))(?:\s|$)")
 _ENDS = (".", "!", "?", ":", "”", '."', ".)")
+_NUMBER = re.compile(r"\(?(\d{1,2})([.)]?)\s+(?=\W?[^\W\d])")
+_NEAR = 12  # items above in which the one before is looked for
+_ALIGNED = 7.0  # points; the digits of 9 and 10 may be set flush right
 _HYPHENS = "-\u2010\u00ad"
 _OUTER = re.compile(r"^\W+|\W+$")
 
@@ -32,9 +35,11 @@ class Block:
         return " ".join(row.text for row in self.rows)
 
 
-def page_blocks(page: PageText) -> list[Block]:
-    """The page's blocks in reading order, without headings: those need the whole document."""
-    rows = page_rows(page)
+def page_blocks(rows: Sequence[Row], counted: frozenset[Row] = frozenset()) -> list[Block]:
+    """A page's blocks in reading order, without headings: those need the whole document.
+
+    `counted`: rows that start with the number of an item.
+    """
     leading = _leading(rows)
     blocks: list[Block] = []
     for group in _tables(rows):
@@ -43,8 +48,36 @@ def page_blocks(page: PageText) -> list[Block]:
         else:
             blocks += [Block("paragraph", (group[0],))] if len(group[0].segments) > 1 else []
             if len(group[0].segments) == 1:
-                _extend(blocks, group[0], leading)
+                _extend(blocks, group[0], leading, _is_marked(group[0], blocks, counted))
     return blocks
+
+
+def counted_rows(pages: Iterable[Sequence[Row]]) -> frozenset[Row]:
+    """Rows that start with a number, with a dot or without, and have a neighbour in counting near them."""
+    found: set[Row] = set()
+    recent: list[tuple[int, str, Row]] = []
+    for row in (row for rows in pages for row in rows if len(row.segments) == 1):
+        match = _NUMBER.match(row.text)
+        if not match:
+            continue
+        number = int(match[1])
+        for other, mark, above in recent[-_NEAR:]:
+            if other + 1 == number and mark == match[2] and abs(above.x0 - row.x0) < _ALIGNED:
+                found |= {above, row}
+        recent.append((number, match[2], row))
+    return frozenset(found)
+
+
+def _is_marked(row: Row, blocks: Sequence[Block], counted: frozenset[Row]) -> bool:
+    """Whether the row starts an item, and not with a number of the sentence above it."""
+    number = _NUMBER.match(row.text)
+    if number is None:
+        return bool(_BULLET.match(row.text))
+    if not blocks or blocks[-1].text.endswith((*_ENDS, ";")):
+        return bool(number[2]) or row in counted
+    above = _NUMBER.match(blocks[-1].text)
+    follows = above is not None and int(above[1]) + 1 == int(number[1])
+    return row in counted and (bool(number[2]) or follows or number[1] == "1")
 
 
 def _leading(rows: Sequence[Row]) -> float:
@@ -95,9 +128,8 @@ def _table_blocks(rows: Sequence[Row]) -> list[Block]:
     ]
 
 
-def _extend(blocks: list[Block], row: Row, leading: float) -> None:
+def _extend(blocks: list[Block], row: Row, leading: float, marked: bool) -> None:
     """Add the row to the last block if it goes on there, else start one."""
-    marked = bool(_BULLET.match(row.text))
     last = blocks[-1] if blocks else None
     if (
         last is not None
@@ -121,6 +153,9 @@ def _goes_on(block: Block, row: Row, leading: float) -> bool:
         return False
     if before.words[-1].hyphen:
         return True
+    first = row.words[0]
+    if block.kind == "list_item" and before.x1 + (first.x1 - first.x0) + size < row.x1:
+        return False  # its first word had room on the line above: that ended there
     indent = (row.x0 - before.x0) / size
     if len(block.rows) >= 2 and 0.7 < indent < 5 and block.kind == "paragraph":
         return False  # the first line of the next paragraph
@@ -128,6 +163,28 @@ def _goes_on(block: Block, row: Row, leading: float) -> bool:
     width = max(right - min(one.x0 for one in block.rows), 1.0)
     short = before.x1 < right - 0.2 * width
     return not (short and before.text.endswith(_ENDS) and len(block.rows) > 1)
+
+
+def over_pages(pages: Iterable[Sequence[Block]]) -> list[Block]:
+    """The blocks of all pages; what goes on from one to the next follows on the next line."""
+    found: list[Block] = []
+    for blocks in pages:
+        first = blocks[0] if blocks else None
+        if first and found and _goes_over(found[-1], first):
+            found.append(replace(first, joined=True))
+            found += blocks[1:]
+        else:
+            found += blocks
+    return found
+
+
+def _goes_over(last: Block, first: Block) -> bool:
+    """Whether a list, or a sentence that has not ended, goes on at the top of the next page."""
+    if first.kind == "list_item":
+        return last.kind == "list_item"
+    prose = first.kind == "paragraph" and last.kind in ("paragraph", "list_item")
+    cells = len(first.rows[0].segments) > 1 or len(last.rows[-1].segments) > 1
+    return prose and not cells and first.text[:1].islower() and not last.text.endswith(_ENDS)
 
 
 def vocabulary(pages: Iterable[PageText]) -> frozenset[str]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
-from ingest.parse.canonical import Piece
+from ingest.parse.canonical import BULLET, Piece
 from ingest.parse.tables import html_table_pieces
+from ingest.parse.text import LIST_MARK
 from ingest.parse.tokenizer_stand_in import stand_in
 
 # Read by unstructured at import: no telemetry, no advert on stdout.
@@ -24,9 +25,14 @@ _NOT_TEXT = frozenset({"PageBreak", "Image", "CheckBox"})
 
 
 def partition_pieces(data: bytes, suffix: str) -> list[Piece]:
-    """Pieces of a .docx, .pptx, .odt, .epub, .rtf or .rst file. Raises whatever its reader raises."""
+    """Pieces of a .docx, .odt, .epub, .rtf or .rst file. Raises whatever its reader raises."""
     elements = _partitioner(suffix)(file=io.BytesIO(data), **_OPTIONS)
-    return list(_pieces(elements, paged=suffix == ".pptx"))
+    return list(_pieces(elements, paged=False))
+
+
+def presentation_pieces(data: bytes) -> list[Piece]:
+    """Pieces of a .pptx file, `page` the number of the slide. Headings are what looks like one."""
+    return list(_pieces(_partitioner(".pptx")(file=io.BytesIO(data), **_OPTIONS), paged=True))
 
 
 def html_pieces(markup: str) -> list[Piece]:
@@ -62,6 +68,8 @@ def _pieces(elements: Iterable[Any], *, paged: bool) -> Iterable[Piece]:
             in_list = False
             continue
         kind = _KINDS.get(name, "paragraph")
+        if kind == "list_item" and not LIST_MARK.match(text):
+            text = BULLET + text.lstrip()
         depth = (element.metadata.category_depth or 0) + 1 if kind == "heading" else 0
         yield Piece(kind, text, page=page, depth=depth, joined=in_list and kind == "list_item")  # type: ignore[arg-type]
         in_list = kind == "list_item"

@@ -17,10 +17,19 @@ import pypdfium2.raw as raw
 
 from ingest.parse.canonical import Piece, one_line
 from ingest.parse.headings import mark_headings
-from ingest.parse.layout import PageText, Word, turn
+from ingest.parse.layout import PageText, Word, page_rows, turn
 from ingest.parse.metadata import pdf_date
-from ingest.parse.paragraphs import block_piece, page_blocks, running_texts, vocabulary
+from ingest.parse.paragraphs import (
+    Block,
+    block_piece,
+    counted_rows,
+    over_pages,
+    page_blocks,
+    running_texts,
+    vocabulary,
+)
 from ingest.parse.problems import encrypted, failed, skipped
+from ingest.parse.running import without_running
 
 _SOFT_HYPHENS = frozenset((0x02, 0xFFFE))
 _SPACES = frozenset((0x20, 0x09, 0xA0, 0x0D, 0x0A, 0x00))
@@ -63,14 +72,14 @@ def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
 
 def _pieces(pages: list[PageText], outline: list[tuple[int, str, int]]) -> tuple[list[Piece], int]:
     """Pieces of all pages, and how many characters were replaced."""
-    blocks = [page_blocks(page) for page in pages]
+    rows, once = without_running([page_rows(page) for page in pages])
+    counted = counted_rows(rows)
+    blocks = [page_blocks(one, counted) for one in rows]
     words = vocabulary(pages)
     marked = mark_headings(blocks, outline, running_texts(blocks))
-    made = [
-        block_piece(block, words, page.quarter_turns)
-        for page, found in zip(pages, marked, strict=True)
-        for block in found
-    ]
+    turns = {page.number: page.quarter_turns for page in pages}
+    running = [Block("paragraph", (row,), depth=1) for row in once]  # below no heading
+    made = [block_piece(block, words, turns[block.rows[0].page]) for block in (*over_pages(marked), *running)]
     return [piece for piece, _ in made], sum(count for _, count in made)
 
 
@@ -216,4 +225,4 @@ def _properties(document: Any) -> list[tuple[str, object]]:
         ("keywords", found.get("Keywords")),
     ]
     created, modified = pdf_date(found.get("CreationDate", "")), pdf_date(found.get("ModDate", ""))
-    return [*pairs, ("date", created or modified), ("modified", modified)]
+    return [*pairs, ("date", created or modified), ("created", created), ("modified", modified)]

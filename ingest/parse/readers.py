@@ -25,11 +25,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a reader made of a source. `pages` is None where the format has none."""
+    """What a reader made of a source. `pages` is None where the format has none.
+
+    `headed`: its first heading may be its title. That of a workbook is the name of a sheet.
+    """
 
     pieces: list[Piece]
     metadata: list[tuple[str, object]]
     pages: int | None = None
+    headed: bool = True
 
 
 def read(source: Source) -> Parsed:
@@ -102,7 +106,7 @@ def _read_partition(source: Source) -> Parsed:
 def _read_xls(source: Source) -> Parsed:
     from ingest.parse.spreadsheet import xls_pieces
 
-    return Parsed(xls_pieces(source.data), [])
+    return Parsed(xls_pieces(source.data), [], headed=False)
 
 
 def _read_package(source: Source) -> Parsed:
@@ -110,7 +114,7 @@ def _read_package(source: Source) -> Parsed:
         packages.check_package(archive, source.limits)
         metadata = packages.properties(archive, source.suffix)
         pieces, pages = _package_pieces(source, archive)
-    return Parsed(pieces, metadata, pages)
+    return Parsed(pieces, metadata, pages, headed=source.suffix not in (".xlsx", ".ods"))
 
 
 def _package_pieces(source: Source, archive: zipfile.ZipFile) -> tuple[list[Piece], int | None]:
@@ -125,14 +129,14 @@ def _package_pieces(source: Source, archive: zipfile.ZipFile) -> tuple[list[Piec
         from ingest.parse.spreadsheet import xlsx_pieces
 
         return xlsx_pieces(data), None
+    if source.suffix == ".pptx":
+        from ingest.parse.slides import slide_pieces
+
+        return slide_pieces(data) + office.chart_pieces(archive), office.count_slides(archive)
     from ingest.parse.partition import partition_pieces
 
     pieces = partition_pieces(data, source.suffix)
-    if source.suffix == ".docx":
-        return pieces + office.docx_extras(archive), None
-    if source.suffix == ".pptx":
-        return pieces + office.chart_pieces(archive), office.count_slides(archive)
-    return pieces, None
+    return pieces + office.docx_extras(archive) if source.suffix == ".docx" else pieces, None
 
 
 def _refuse(source: Source) -> Parsed:

@@ -2,6 +2,7 @@
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from itertools import pairwise
 
 from ingest.parse.canonical import Piece, one_line
 from ingest.parse.problems import skipped
@@ -16,11 +17,18 @@ _MARKS = (
 )
 _BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-_BULLET = re.compile(r"\s*(?:[-*+•‣◦▪●–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
+LIST_MARK = re.compile(r"\s*(?:[-*+•‣◦▪●–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 _NUMBERED = re.compile(
-    r"(?:chapter|part|section|article|appendix)\s+\S|\d{1,2}(?:\.\d{1,2})*\.?\s+[A-Z]", re.IGNORECASE
+    r"(?i:chapter|part|section|article|appendix|clause|schedule)\s+\S"
+    r"|\d{1,2}(?:\.\d{1,2})*\.?\s+[^\W\d_a-zß-öø-ÿ]|§+\s*\d"
 )
+# "CLAUSE 15. REDELIVERY. The Vessel shall …": the title of a clause in the line of its text.
+_RUN_IN_TITLE = re.compile(
+    r"((?:[A-Z]{4,}\s+)?\d{1,3}(?:\.\d{1,2})*[.:]\s+[A-Z]{2}[A-Z ,'’&/-]{1,60})\.\s+(?=[A-Z\"“(][\w\"”]*\s)"
+)
+_COUNTED = re.compile(r"\s*\(?(?:\d{1,3}|[a-z])[.)]\s")
 _UNDERLINE = re.compile(r"[=\-~*#^]{3,}")
+_SHORT = 8  # words of a heading that has no empty line below it
 _SAMPLE = 200_000
 
 
@@ -113,7 +121,19 @@ def text_pieces(text: str) -> list[Piece]:
     for block in _BLANK.split(text):
         lines = [line.rstrip() for line in block.strip("\n").split("\n") if line.strip()]
         pieces.extend(_block_pieces(lines))
-    return pieces
+    return _counted_apart(pieces)
+
+
+def _counted_apart(pieces: list[Piece]) -> list[Piece]:
+    """Numbered lines with nothing but the next between them are a list, not headings of nothing."""
+    found = list(pieces)
+    for number, (piece, below) in enumerate(pairwise([*pieces, Piece("heading", "", depth=1)])):
+        numbered = piece.kind == "heading" and LIST_MARK.match(piece.text)
+        above = found[number - 1] if number else None
+        last = above is not None and above.kind == "list_item" and not below.text
+        if numbered and ((LIST_MARK.match(below.text) and below.depth == piece.depth) or last):
+            found[number] = Piece("list_item", piece.text)
+    return found
 
 
 def code_pieces(text: str) -> list[Piece]:
@@ -133,15 +153,28 @@ def _block_pieces(lines: list[str]) -> list[Piece]:
     if len(lines) >= 2 and _UNDERLINE.fullmatch(lines[1].strip()) and len(lines[0].strip()) <= 100:
         depth = 1 if lines[1].strip()[0] in "=#*" else 2
         return [Piece("heading", lines[0], depth=depth), *_block_pieces(lines[2:])]
-    if len(lines) == 1 and _is_heading(lines[0].strip()):
-        return [Piece("heading", lines[0], depth=_heading_depth(lines[0].strip()))]
-    starts = [number for number, line in enumerate(lines) if _BULLET.match(line)]
+    if _is_heading(lines[0].strip()) and (len(lines) == 1 or _ends_early(lines)):
+        depth = _heading_depth(lines[0].strip())
+        return [Piece("heading", lines[0], depth=depth), *_block_pieces(lines[1:])]
+    if title := _RUN_IN_TITLE.match(lines[0].strip()):
+        rest = lines[0].strip()[title.end() :]
+        below = Piece("paragraph", "\n".join([rest, *lines[1:]]))
+        return [Piece("heading", title[1] + ".", depth=_heading_depth(title[1])), below]
+    starts = [number for number, line in enumerate(lines) if LIST_MARK.match(line)]
     if len(starts) >= 2 or (starts == [0] and len(lines) == 1):
         before = [Piece("paragraph", "\n".join(lines[: starts[0]]))] if starts[0] else []
         ends = [*starts[1:], len(lines)]
         items = ["\n".join(lines[start:end]) for start, end in zip(starts, ends, strict=True)]
         return before + [Piece("list_item", item, joined=number > 0) for number, item in enumerate(items)]
     return [Piece("paragraph", "\n".join(lines))]
+
+
+def _ends_early(lines: list[str]) -> bool:
+    """Whether the first line ends before it is full: the next line's first word had room on it."""
+    if LIST_MARK.match(lines[0]) and any(_COUNTED.match(line) for line in lines[1:]):
+        return False  # the first item of a list
+    widest = max(len(line) for line in lines[1:])
+    return len(lines[0].split()) <= _SHORT and len(lines[0]) + 1 + len(lines[1].split()[0]) < widest
 
 
 def _is_heading(line: str) -> bool:

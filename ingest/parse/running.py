@@ -1,0 +1,141 @@
+"""Running heads and feet: the lines that the pages of a PDF repeat around their text. Pure.
+
+In the text they would stand inside sentences, tables and lists that run over a page, and be found and quoted
+for every page once more.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ingest.parse.layout import Row
+
+Rows = Sequence[Row]
+
+_EDGE = 2  # lines at the top and at the bottom of a page that may be running ones
+_OFTEN = 3  # pages that a line without the word "page" has to stand on
+_SHARE, _MANY = 0.4, 8  # of the pages, and how many of them, a line without a number has to stand on
+_LONGEST = 150
+_OF = r"(?:\s*(?:of|von|de|sur|di|van|av|из|/)\s*\d{1,4})"
+_PAGE = r"(?:page|seite|página|pagina|pág|sida|side|strona|страница|стр)\.?\s*"
+# What says that its number is the page's: "Page 3 of 9" at either end of a line, "3 / 9" or "- 3 -" alone.
+_PAGE_WORD = re.compile(
+    rf"(?:^|.*[\s\W]){_PAGE}(\d{{1,4}}){_OF}?\W*$|^\W*{_PAGE}(\d{{1,4}})\b{_OF}?(?=\s|\W|$)", re.IGNORECASE
+)
+_ALONE = re.compile(rf"^\W*(\d{{1,4}}){_OF}?\W*$", re.IGNORECASE)
+_AT_AN_END = re.compile(r"^\W*(\d{1,4})\s+\D*$|^\D.*?\s(\d{1,4})\W*$")
+_NUMBERS = re.compile(r"\d+|\s+")
+_ENDS = (".", "!", "?", ":", ";", ",")
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A row at the top or bottom of its page, and the number in it that may be the page's."""
+
+    row: Row
+    top: bool
+    set_apart: bool
+
+    @property
+    def form(self) -> str:
+        return _NUMBERS.sub("", self.row.text).casefold()
+
+    @property
+    def worded(self) -> bool:
+        return _PAGE_WORD.match(self.row.text) is not None
+
+    @property
+    def offset(self) -> int | None:
+        """The page's number as printed, less the page's place in the file."""
+        text = self.row.text
+        found = _PAGE_WORD.match(text) or _ALONE.match(text) or _AT_AN_END.match(text)
+        return int(next(filter(None, found.groups()))) - self.row.page if found else None
+
+
+def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row]]:
+    """The rows of each page without running ones, and of those that bear no page number one each.
+
+    These may say what nothing else does: an edition, an address. All rows stay where none would be left.
+    """
+    groups: dict[tuple[str, bool], list[_Edge]] = defaultdict(list)
+    for rows in pages:
+        for edge in _edges(rows):
+            groups[edge.form, edge.top].append(edge)
+    size = _body_size(pages)
+    numbered = [edge.row for group in groups.values() for edge in _numbered(group, size)]
+    repeated = [found for group in groups.values() if (found := _repeated(group, size, len(pages)))]
+    running = {id(row) for row in (*numbered, *(edge.row for group in repeated for edge in group))}
+    kept = [[row for row in rows if id(row) not in running] for rows in pages]
+    if not any(kept):
+        return [list(rows) for rows in pages], []
+    said = {row.text for rows in kept for row in rows}
+    gone = {id(row) for row in numbered}
+    once = [group[0].row for group in repeated if id(group[0].row) not in gone]
+    return kept, [row for row in once if row.text not in said]
+
+
+def _edges(rows: Rows) -> Iterator[_Edge]:
+    levels: list[list[Row]] = []
+    for row in sorted(rows, key=lambda one: -one.y0):
+        if levels and row.y1 > (levels[-1][0].y0 + levels[-1][0].y1) / 2:
+            levels[-1].append(row)
+        else:
+            levels.append([row])
+    for top in (True, False):
+        inwards = levels if top else levels[::-1]
+        for depth, level in enumerate(inwards[:_EDGE]):
+            inner = inwards[depth + 1] if depth + 1 < len(inwards) else []
+            for row in level:
+                apart = all(_gap(row, other) > 0.8 * max(row.size, 1.0) for other in inner)
+                if len(row.text) <= _LONGEST and all(segment.upright for segment in row.segments):
+                    yield _Edge(row, top, apart)
+
+
+def _gap(row: Row, other: Row) -> float:
+    return max(row.y0 - other.y1, other.y0 - row.y1)
+
+
+def _numbered(group: Sequence[_Edge], size: float) -> list[_Edge]:
+    """Those of lines alike whose number goes up with the pages; on one page only with the word for it."""
+    if not group[0].form or group[0].worded:
+        least = 1 if group[0].worded and group[0].set_apart else 2
+    elif group[0].row.text.endswith(_ENDS) or group[0].row.size > 1.05 * size:
+        return []
+    else:
+        least = 2 if _ALONE.match(group[0].row.text) else _OFTEN
+    offsets = Counter(edge.offset for edge in group if edge.offset is not None)
+    if not offsets:
+        return []
+    offset, count = offsets.most_common(1)[0]
+    alike = [edge for edge in group if edge.offset == offset]
+    if count < least or (count == 1 and offset):
+        return []
+    # Two numbers in a row are chance, unless they stand at one place; pages that are not full end anywhere.
+    return alike if count >= _OFTEN or _on_one_level(alike) else []
+
+
+def _repeated(group: Sequence[_Edge], size: float, pages: int) -> list[_Edge]:
+    """Those of lines alike that say the same on many pages; on a few, or larger, they head what goes on."""
+    text, _ = Counter(edge.row.text for edge in group).most_common(1)[0]
+    same = [edge for edge in group if edge.row.text == text]
+    few = len({edge.row.page for edge in same}) < max(_OFTEN, min(_SHARE * pages, _MANY))
+    if few or same[0].row.size > 1.05 * size or not _on_one_level(same):
+        return []
+    # The first row of a table that goes on is repeated too, but close to the next.
+    table = len(same[0].row.segments) > 1 and not all(edge.set_apart for edge in same)
+    return [] if table else same
+
+
+def _on_one_level(edges: Sequence[_Edge]) -> bool:
+    heights = [edge.row.y0 for edge in edges]
+    return max(heights) - min(heights) < 4.0
+
+
+def _body_size(pages: Sequence[Rows]) -> float:
+    """The size of most characters."""
+    weights: Counter[float] = Counter()
+    for rows in pages:
+        for row in rows:
+            weights[round(2 * row.size) / 2] += len(row.text)
+    return weights.most_common(1)[0][0] if weights else 0.0

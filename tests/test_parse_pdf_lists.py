@@ -1,0 +1,109 @@
+"""PDF: lines that pages repeat are no text; items of lists stand apart and go on over pages."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ingest.chunk import chunk_document
+from tests.parse_documents import Text, check_promises, kinds, paragraph, pdf_bytes, texts, write_and_parse
+
+BODY = [
+    "The gateway is mounted on a rail, and the ambient",
+    "temperature must not leave the range of the table.",
+]
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    return partial(write_and_parse, tmp_path, "paper.pdf")
+
+
+def framed(rows: list[Text], number: int) -> list[Text]:
+    """A page with a head of two parts and a foot, both with the page's number."""
+    head = [(72, 760, 9, "Gateway: user manual"), (450, 760, 9, f"Page {number}")]
+    return [*head, *rows, (290, 40, 9, f"- {number} -")]
+
+
+def test_heads_and_feet_with_page_numbers_are_no_text(read) -> None:
+    first = [(72, 700, 10, "1. Insert the card."), (72, 686, 10, "2. Connect the")]
+    second = [(72, 700, 10, "antenna to it."), (72, 686, 10, "3. Switch it on.")]
+    document = read(pdf_bytes([framed(first, 1), framed(second, 2)]))
+    check_promises(document)
+    assert document.text == "1. Insert the card.\n2. Connect the\nantenna to it.\n\n3. Switch it on."
+    assert [document.text[line.start : line.end] for line in document.lines] == [
+        "1. Insert the card.",
+        "2. Connect the",
+        "antenna to it.",
+        "3. Switch it on.",
+    ]
+    assert [line.page for line in document.lines] == [1, 1, 2, 2]
+
+
+def test_a_list_that_runs_over_a_page_is_one_list(read) -> None:
+    pages = [[(72, 700, 10, "1 Insert the card."), (72, 686, 10, "2 Wait.")], [(72, 700, 10, "3 Switch on.")]]
+    document = read(pdf_bytes([framed(rows, number) for number, rows in enumerate(pages, start=4)]))
+    assert texts(document, "list_item") == ["1 Insert the card.", "2 Wait.", "3 Switch on."]
+    assert document.text == "1 Insert the card.\n2 Wait.\n3 Switch on."
+    assert [element.page for element in document.elements] == [1, 1, 2]
+
+
+def test_the_head_of_a_single_page_is_told_by_the_word(read) -> None:
+    body = paragraph(72, 700, BODY)
+    assert read(pdf_bytes([[(72, 760, 9, "nda-orlin Page 1"), *body]])).text == "\n".join(BODY)
+    kept = read(pdf_bytes([[(72, 760, 9, "nda-orlin 1"), *body]]))
+    assert kept.text.startswith("nda-orlin 1\n")
+
+
+def test_what_counts_with_the_pages_and_is_no_page_number_stays(read) -> None:
+    pages = [[(72, 760, 10, f"Week {number}"), *paragraph(72, 700, BODY)] for number in (1, 2)]
+    assert read(pdf_bytes(pages)).text.count("Week") == 2
+    titles = [[(72, 760, 18, f"Lesson {number}"), *paragraph(72, 700, BODY)] for number in (1, 2, 3)]
+    assert read(pdf_bytes(titles)).text.count("Lesson") == 3
+
+
+def test_a_line_that_pages_repeat_without_a_number_is_said_once_below_no_heading(read) -> None:
+    foot = (72, 40, 8, "Merrow Ltd, registered in Scotland under SC 482913")
+    bodies = ([f"Pump {n} is here.", f"It feeds tank {n}.", f"Valve {n} shuts it."] for n in "ABC")
+    pages = [[(72, 740, 16, body[0][:6]), *paragraph(72, 700, body), foot] for body in bodies]
+    document = read(pdf_bytes(pages))
+    check_promises(document)
+    assert document.text.count("SC 482913") == 1
+    assert document.text.endswith("SC 482913")
+    last = chunk_document(document)[-1]
+    assert (document.text[last.start : last.end], last.section, last.page) == (foot[3], (), 1)
+
+
+def test_the_header_of_a_table_that_goes_on_over_pages_stays(read) -> None:
+    rows = [("Part", "Number"), ("Anode", "12"), ("Cathode", "7"), ("Shell", "3")]
+    page = [
+        (72 + 150 * n, 700 - 14 * m, 10, cell) for m, row in enumerate(rows) for n, cell in enumerate(row)
+    ]
+    document = read(pdf_bytes([framed(page, number) for number in (1, 2, 3)]))
+    assert texts(document, "table_header") == ["Part\tNumber"] * 3
+    assert "Page" not in document.text
+
+
+def test_numbers_without_a_dot_count_items_and_others_go_on(read) -> None:
+    lines = ["2 Measure the bus. A healthy one shows some", "60 Ohm; with one resistor it shows", "120 Ohm."]
+    page = [(72, 714, 10, "1 Switch off the gateway."), *paragraph(72, 700, lines), (72, 664, 10, "3 Wait.")]
+    assert kinds(read(pdf_bytes([page]))) == [
+        ("list_item", "1 Switch off the gateway."),
+        ("list_item", "\n".join(lines)),
+        ("list_item", "3 Wait."),
+    ]
+
+
+def test_a_number_that_a_wrapped_line_starts_with_is_no_item(read) -> None:
+    lines = ["The train that goes to the coast leaves from platform", "12. It is often late in winter."]
+    assert kinds(read(pdf_bytes([paragraph(72, 700, lines)]))) == [("paragraph", "\n".join(lines))]
+
+
+def test_a_line_below_a_list_that_had_room_in_it_is_no_part_of_the_item(read) -> None:
+    page = [(72, 712, 10, "• Antenna"), (72, 700, 10, "• Rail clip")]
+    below = (72, 688, 10, "The card and the cables are not included.")
+    assert kinds(read(pdf_bytes([[*page, below]]))) == [
+        ("list_item", "• Antenna"),
+        ("list_item", "• Rail clip"),
+        ("paragraph", below[3]),
+    ]
