@@ -1,10 +1,11 @@
 """Questions that a passage almost answers, for the reader: `near_misses/` and the train sets.
 
-    python benchmarks/reader_near_misses.py --work DIR    writes near.jsonl, near_choose.jsonl, near_report.jsonl
+    python benchmarks/reader_near_misses.py --work DIR    near.jsonl, near_choose.jsonl, near_report.jsonl
+    python benchmarks/reader_near_misses.py --set DIR     the same as a set for `ragqa eval`, for selection
 
 A line of `questions.jsonl` is {"doc", "question", "answer", "kind"}: `doc` is the id of a document of a
-`train_*` set or of `passages.jsonl` (papers of offices and workshops that do not exist), `answer` the words of
-it that answer, or null. Of each document three have an answer and four have none: one word is another
+`train_*` set or of `passages.jsonl` (papers of offices and workshops that do not exist), `answer` the words
+of it that answer, or null. Of each document three have an answer and four have none: one word is another
 ("swapped"), the opposite, another condition, attribute, verb or role is asked for, a reason or what came
 next. Written for this, passage by passage, as the annotated ones of squad2's even half are of four articles.
 One document in twelve is kept apart for choosing, the passages `report#…` for figures.
@@ -60,14 +61,50 @@ def pairs_of(row: dict, maker: Maker) -> Iterator[dict]:
     yield maker.pair(kind, row["question"], source, window, marks) | {"asks": row["kind"]}
 
 
+def write_set(folder: Path, rows: list[dict], found: list[SetDocument]) -> None:
+    """The questions as a set: `asked_of` is known of those without an answer, too."""
+    texts = {one.id: one.text for one in found}
+    questions = [
+        {
+            "id": f"near-{number}",
+            "question": row["question"],
+            "answers": [row["answer"]] if row["answer"] else [],
+            "gold_doc_ids": [row["doc"]] if row["answer"] else [],
+            "evidence": [evidence(row, texts[row["doc"]])] if row["answer"] else [],
+            "answerable": row["answer"] is not None,
+            "meta": {"nearest_doc": row["doc"], "kind": row["kind"]},
+        }
+        for number, row in enumerate(rows)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "questions.jsonl", questions)
+    write(folder / "documents.jsonl", [{"id": d.id, "title": d.title, "text": d.text} for d in found])
+
+
+def evidence(row: dict, text: str) -> dict:
+    start = text.index(row["answer"])
+    return {
+        "doc_id": row["doc"],
+        "quotes": [row["answer"]],
+        "start": start,
+        "end": start + len(row["answer"]),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--set", type=Path, dest="folder")
     given = parser.parse_args()
     rows = lines(NEAR_MISSES / "questions.jsonl")
-    maker = Maker("near_misses", documents({row["doc"] for row in rows}), {})
+    found = documents({row["doc"] for row in rows})
+    if given.folder:
+        write_set(given.folder, rows, found)
+    if not given.work:
+        return
+    maker = Maker("near_misses", found, {})
     kept: dict[str, list[dict]] = {"near": [], "near_choose": [], "near_report": []}
     for row in rows:
         kept[part_of(row["doc"])] += pairs_of(row, maker)

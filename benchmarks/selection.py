@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from reader_data import is_apart
+from reader_near_misses import part_of
 
 from ingest.embed import load_embedder
 from ingest.index import open_index
@@ -43,6 +44,8 @@ SAMPLE = Path(__file__).parent.parent / "data"
 SMALL = (4, 40)
 """Documents in a small folder, drawn evenly between these."""
 ROLES = ("fit", "apart", "report")
+NEAR_MISSES = "near_misses"
+"""The set that `reader_near_misses.py --set` writes, beside the others."""
 
 
 @dataclass(slots=True)
@@ -109,6 +112,8 @@ class Remembering:
 def role_of(name: str, question: Question, splits: dict[str, str]) -> str:
     if name == "sample":
         return "fit" if splits[question.id] == "tune" else "report"
+    if name == NEAR_MISSES:
+        return {"near": "fit", "near_choose": "apart", "near_report": "report"}[part_of(question.asked_of)]
     if name.startswith("train_"):
         return "fit"
     if half_of(question) == "odd":

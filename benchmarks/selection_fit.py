@@ -42,8 +42,9 @@ LICENCES = {
     "squad2": "CC BY-SA 4.0",
     "covidqa": "Apache-2.0; text by article",
     "sample": "this project, Apache-2.0",
+    "near_misses": "this project, CC BY-SA 4.0, as texts it asks of are",
 }
-WEIGHTS = {"qed": 2.0, "clapnq": 2.0, "squad2": 1.0, "covidqa": 1.0, "sample": 2.0}
+WEIGHTS = {"qed": 2.0, "clapnq": 2.0, "squad2": 1.0, "covidqa": 1.0, "sample": 2.0, "near_misses": 2.0}
 """What a set counts for, whatever its size."""
 DEPTH = 3
 OVER_REFUSAL = 0.15
@@ -247,14 +248,17 @@ def fit_plain(cases: Sequence[Case]) -> dict:
 PARTS = {"sample": "tune split"}
 
 
-def fit_read(cases: Sequence[Case], plain: dict) -> dict:
-    """Each question counts alike: of some sets very few are apart."""
+def fit_read(cases: Sequence[Case], plain: dict, shipped: dict) -> dict:
+    """Each question counts alike: of some sets very few are apart.
+
+    Without cases of the role `fit`, what a lacking answer weighs is as in what was `shipped`.
+    """
     chosen = [case for case in cases if case.readings and case.role == "apart"]
     found = [Read(case, *models(plain, PLAIN)) for case in chosen]
     ranking = fit_ranking([(one.case, one.rows, one.gold) for one in found], 1e-3, alike)
     scored = [one.scored(ranking) for one in found]
     rows = np.stack([one.seen for one in found])
-    share = lacking(cases, plain)
+    share = lacking(cases, plain) if any(case.role == "fit" for case in cases) else share_of(shipped)
     joined = np.column_stack([rows[:, 0] + share * rows[:, -1], rows[:, 1:-1]])
     confidence = with_lacking(fit_confidence(joined, chosen, 1e-3, alike), rows[:, -1], share)
     threshold = best_threshold(chosen, sigmoid(confidence(rows)), alike)
@@ -280,6 +284,13 @@ def lacking(cases: Sequence[Case], plain: dict) -> float:
     weights = fit_confidence(np.array(rows, dtype=float), cases, 1e-3)
     per_unit = weights.weights / weights.deviation
     return float(per_unit[1] / per_unit[0])
+
+
+def share_of(shipped: dict) -> float:
+    """What `lacking` came to when these were fitted."""
+    features = shipped["confidence"]["features"]
+    (_, deviation, weight), (_, lacks_deviation, lacks_weight) = features["base"], features["lacks_asked"]
+    return float((lacks_weight / lacks_deviation) / (weight / deviation))
 
 
 def with_lacking(model: Linear, lacks: np.ndarray, share: float) -> Linear:
@@ -380,7 +391,7 @@ def main() -> None:
             "read": asset.get("read"),
         }
     if arguments.step == "read":
-        asset["read"] = fit_read(cases, asset["plain"])
+        asset["read"] = fit_read(cases, asset["plain"], asset["read"])
     if arguments.step != "report":
         ASSET.write_text(json.dumps(asset, indent=1) + "\n", encoding="utf-8")
     for with_reader in (False, True):
