@@ -12,7 +12,17 @@ from dataclasses import dataclass
 
 from ingest.sentences import Span, sentence_spans
 from ragqa.kinds import SENTENCE_ENDS
-from ragqa.tables import cells_of, header_rows, in_words, is_rule, names_of, row_start, without_margin
+from ragqa.tables import (
+    as_wide_as_above,
+    cells_of,
+    header_rows,
+    in_words,
+    is_rule,
+    names_of,
+    row_end,
+    row_start,
+    without_margin,
+)
 from ragqa.types import ContextBlock
 
 NO_HEADING_ENDS = (*SENTENCE_ENDS, ":", ";", ",")
@@ -112,7 +122,9 @@ def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]
 def _cut(block: ContextBlock) -> list[_Piece]:
     spans = [(start, end, block.text[start:end]) for start, end in sentence_spans(block.text)]
     return [
-        _Piece(start, end, text, cells_of(block.text[row_start(block.text, start) : end]))
+        _Piece(
+            start, end, text, cells_of(block.text[row_start(block.text, start) : row_end(block.text, end)])
+        )
         for start, end, text in spans
         if not is_rule(text)
     ]
@@ -157,6 +169,8 @@ def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
         while last < len(pieces) and pieces[last].cells:
             last += 1
         rows = without_margin([piece.cells for piece in pieces[number:last]])
+        if last > number and pieces[last - 1].end == len(block.text):
+            rows = as_wide_as_above(rows)
         above, names = header_rows(rows)
         if number == 0 and last and len(columns) > 1:
             above, names, layout.columns = 0, columns, range(last)
