@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from ingest.parse.boxes import PageText, Row, Word, turn
 from ingest.parse.canonical import REPLACEMENT, Piece, clean
-from ingest.parse.layout import PageText, Row, Word, page_rows, turn
+from ingest.parse.columns import in_columns, with_whole_cells
+from ingest.parse.layout import page_rows
 from ingest.parse.tables import count_header_rows
 from ingest.types import ElementKind, Line
 
@@ -34,8 +36,9 @@ class Block:
 
 def page_blocks(page: PageText) -> list[Block]:
     """The page's blocks in reading order, without headings: those need the whole document."""
-    rows = page_rows(page)
-    leading = _leading(rows)
+    lines = page_rows(page)
+    leading = _leading(lines)
+    rows = with_whole_cells(lines, leading)
     blocks: list[Block] = []
     for group in _tables(rows):
         if len(group) >= 2:
@@ -88,7 +91,8 @@ def _is_next_of_table(rows: Sequence[Row], start: int, place: int) -> bool:
 
 
 def _table_blocks(rows: Sequence[Row]) -> list[Block]:
-    headers = count_header_rows([[segment.text for segment in row.segments] for row in rows])
+    rows = in_columns(rows) or rows
+    headers = count_header_rows([row.text.split("\t") for row in rows])
     return [
         Block("table_header" if number < headers else "table_row", (row,), joined=number > 0)
         for number, row in enumerate(rows)

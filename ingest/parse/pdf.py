@@ -15,9 +15,9 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from ingest.parse.boxes import PageText, Word, turn
 from ingest.parse.canonical import Piece, one_line
 from ingest.parse.headings import mark_headings
-from ingest.parse.layout import PageText, Word, turn
 from ingest.parse.metadata import pdf_date
 from ingest.parse.paragraphs import block_piece, page_blocks, running_texts, vocabulary
 from ingest.parse.problems import encrypted, failed, skipped
