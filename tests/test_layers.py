@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.fitted", "ragqa.precedence"),
     ("ragqa.namesakes",),
     ("ragqa.opposites",),
-    ("ragqa.windows", "ragqa.voices", "ragqa.proposals", "ragqa.named_rows"),
+    ("ragqa.windows", "ragqa.voices", "ragqa.proposals", "ragqa.named_rows", "ragqa.numbered_rows"),
     ("ragqa.citations.checking", "ragqa.citations.replies"),
     ("ragqa.citations.alignment",),
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),
