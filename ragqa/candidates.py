@@ -8,11 +8,21 @@ below them.
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ingest.sentences import Span, sentence_spans
 from ragqa.kinds import SENTENCE_ENDS
-from ragqa.tables import cells_of, header_rows, in_words, is_rule, names_of, row_start, without_margin
+from ragqa.tables import (
+    as_wide_as_above,
+    cells_of,
+    header_rows,
+    in_words,
+    is_rule,
+    names_of,
+    row_end,
+    row_start,
+    without_margin,
+)
 from ragqa.types import ContextBlock
 
 NO_HEADING_ENDS = (*SENTENCE_ENDS, ":", ";", ",")
@@ -58,14 +68,15 @@ class Candidate:
 class Pieces:
     """A block cut up: all its pieces in order, each on one line, and those that may be quoted.
 
-    `headers` has, for each row of a table, the places of its header rows, and () for all else. `columns` are
-    the places of rows whose header stands in the block's metadata alone.
+    Rows of tables stand there with the names of their columns, where these are known: a name far from its
+    value is lost on a reader. `headers` has, for each row without names, the places of its header rows, and
+    () for all else. `columns` are the places of rows without names whose header is in the metadata alone.
     """
 
     block: ContextBlock
     lines: tuple[str, ...]
     headers: tuple[tuple[int, ...], ...]
-    columns: range
+    columns: frozenset[int]
     candidates: tuple[Candidate, ...]
 
 
@@ -112,7 +123,9 @@ def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]
 def _cut(block: ContextBlock) -> list[_Piece]:
     spans = [(start, end, block.text[start:end]) for start, end in sentence_spans(block.text)]
     return [
-        _Piece(start, end, text, cells_of(block.text[row_start(block.text, start) : end]))
+        _Piece(
+            start, end, text, cells_of(block.text[row_start(block.text, start) : row_end(block.text, end)])
+        )
         for start, end, text in spans
         if not is_rule(text)
     ]
@@ -132,8 +145,13 @@ def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) 
         start, end = block.start + piece.start, block.start + piece.end
         row = bool(piece.cells)
         candidates.append(Candidate(block, start, end, piece.text, layout.shown[number], lead, number, row))
-    lines = tuple(" ".join(piece.text.split()) for piece in pieces)
-    return Pieces(block, lines, tuple(layout.headers), layout.columns, tuple(candidates))
+    lines = tuple(
+        layout.shown[number] if number in layout.named else " ".join(piece.text.split())
+        for number, piece in enumerate(pieces)
+    )
+    headers = tuple(() if number in layout.named else found for number, found in enumerate(layout.headers))
+    columns = frozenset(layout.columns) - layout.named
+    return Pieces(block, lines, headers, columns, tuple(candidates))
 
 
 @dataclass(slots=True)
@@ -144,6 +162,7 @@ class _Layout:
     headers: list[tuple[int, ...]]
     columns: range
     heads: set[int]
+    named: set[int] = field(default_factory=set)
 
 
 def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
@@ -157,6 +176,8 @@ def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
         while last < len(pieces) and pieces[last].cells:
             last += 1
         rows = without_margin([piece.cells for piece in pieces[number:last]])
+        if last > number and pieces[last - 1].end == len(block.text):
+            rows = as_wide_as_above(rows)
         above, names = header_rows(rows)
         if number == 0 and last and len(columns) > 1:
             above, names, layout.columns = 0, columns, range(last)
@@ -164,6 +185,8 @@ def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
         for place in range(number + above, last):
             layout.shown[place] = in_words(rows[place - number], names)
             layout.headers[place] = heads
+            if len(names) >= len(rows[place - number]) > 2:
+                layout.named.add(place)
         layout.heads.update(heads)
         number = last + 1
     return layout

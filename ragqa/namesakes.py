@@ -5,7 +5,8 @@ reads tells them apart. What is compared is small and certain: a number or lette
 ("crane 6", "site B"), a code with the same letters ("FM-90"), a name or an ordinal before the same word
 ("York depot", "third payment"), the month in a heading. A sentence that has another in its place, and has the
 one asked for neither in itself nor above it, is about something else. So are a table's rows beside the one
-whose first cell the question names, and what says the opposite (opposites.py).
+whose first cell the question names (named_rows.py, numbered_rows.py), and what says the opposite
+(opposites.py).
 """
 
 import re
@@ -18,6 +19,7 @@ from ragqa.candidates import Candidate
 from ragqa.features import stem
 from ragqa.forms import ORDINALS, PART, STOP, WORD, codes, form, forms_of, neighbours, solid
 from ragqa.named_rows import OPEN, beside_named_rows
+from ragqa.numbered_rows import beside_numbered_rows
 from ragqa.opposites import denials_of, turned
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)*[A-Za-z]?")
@@ -74,8 +76,9 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
     Where the best is about another thing of its kind, only those that name the one asked for, and none where
     they score far less: what comes next says something else.
     """
-    wanted = missing(question, candidates[0]) if candidates else frozenset()
-    beside = beside_named_rows(question, candidates)
+    numbered = beside_numbered_rows(question, candidates)
+    beside = beside_named_rows(question, candidates).union(numbered)
+    wanted = missing(question, candidates[0]).union(numbered.get(0, ())) if candidates else frozenset()
     kept = [
         place
         for place, one in enumerate(candidates)

@@ -45,6 +45,21 @@ def row_start(text: str, start: int) -> int:
     return begin if begin == 0 or text[begin - 1] == "\n" else start
 
 
+def row_end(text: str, end: int) -> int:
+    """Where the row that ends at a place ends with its empty last cells: behind the tabs of its line."""
+    last = end
+    while last < len(text) and text[last] == "\t":
+        last += 1
+    return last if last == len(text) or text[last] == "\n" else end
+
+
+def as_wide_as_above(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The rows, the last as wide as the one above it: the empty cells at a block's end are cut off."""
+    if len(rows) < 3 or len(rows[-1]) >= len(rows[-2]):
+        return rows
+    return [*rows[:-1], (*rows[-1], *[""] * (len(rows[-2]) - len(rows[-1])))]
+
+
 def without_margin(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """The rows without the columns on the left that are empty in all of them: an indented table."""
     margin = min((next(n for n, cell in enumerate(row) if cell) for row in rows), default=0)
@@ -135,10 +150,11 @@ def _up_to_number(cell: str) -> str:
 
 def in_words(row: Sequence[str], names: Sequence[str]) -> str:
     """`Region: London; Meals per day: £46`; of two cells `Meals per day: £46`; else the cells alone."""
-    if len(row) == 2 and all(row):
-        return f"{row[0].rstrip(':')}: {row[1]}" if row[0].casefold() not in _LABELS else " ".join(row)
+    filled = tuple(filter(None, row))
+    if len(filled) == 2 and filled == tuple(row[:2]) and (len(row) == 2 or not names):
+        return " ".join(filled) if row[0].casefold() in _LABELS else f"{row[0].rstrip(':')}: {row[1]}"
     if not names or len(row) > len(names):
-        return " ".join(filter(None, row))
+        return " ".join(filled)
     named = [
         f"{name}: {cell}" if name and (place or name.casefold() not in _LABELS) else cell
         for place, (name, cell) in enumerate(zip(names, row, strict=False))

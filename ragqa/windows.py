@@ -1,6 +1,6 @@
 """What a reader is given: the best candidates with the sentences around them. Pure.
 
-A row of a table goes with its header rows, whatever stands between.
+A row of a table has the names of its columns in it, or goes with its header rows, whatever stands between.
 """
 
 import math

@@ -165,3 +165,75 @@ def rows_left(question: str, labels: Sequence[str]) -> list[str]:
 )
 def test_a_row_that_is_named_leaves_out_those_beside_it(question: str, left: list[str]) -> None:
     assert rows_left(question, LABELS) == left
+
+
+def numbered_rows_left(question: str, column: str, numbers: Sequence[str]) -> list[str]:
+    block = make_block("a.md", f"{column}\tPrice\n" + "\n".join(f"{one}\t9" for one in numbers))
+    rows = [
+        Candidate(
+            block,
+            0,
+            1,
+            f"{one}\t9 EUR\tMay",
+            f"{column}: {one}; Price: 9 EUR; Due: May",
+            place=n,
+            is_row=True,
+        )
+        for n, one in enumerate(numbers, 1)
+    ]
+    return [numbers[place] for place in of_what_is_asked(question, rows)]
+
+
+BATCHES = ["100", "500", "2,000"]
+
+
+@pytest.mark.parametrize(
+    ("question", "column", "numbers", "left"),
+    [
+        ("What does the A-41 cost at 500 pieces?", "Quantity", BATCHES, ["500"]),
+        ("A-41 at 2000 pieces", "Quantity", BATCHES, ["2,000"]),
+        ("When are 1000 pieces due?", "Quantity", BATCHES, []),
+        ("What is the price if we buy 500?", "Quantity", BATCHES, ["500"]),
+        ("Who is on call in week 43?", "Week", ["42", "43", "44"], ["43"]),
+        ("Who is on call in week 51?", "Week", ["42", "43", "44"], []),
+        ("What costs 500 cycles?", "Cycles", ["100", "500"], ["500"]),
+        ("What is the price at 60 °C?", "Temperature (°C)", ["20", "60.0"], ["60.0"]),
+        ("What is the price at -20 °C?", "Temperature (°C)", ["-20", "20"], ["-20"]),
+        ("What is the price at 80 °C?", "Temperature (°C)", ["20", "60"], []),
+        ("What is the capacity at 2C?", "Rate", ["0.1C", "1C"], []),
+        ("What is the price of 5 mm?", "Plate", ["3 mm", "5 mm"], ["5 mm"]),
+    ],
+)
+def test_a_row_whose_number_is_named_leaves_out_those_beside_it(
+    question: str, column: str, numbers: list[str], left: list[str]
+) -> None:
+    assert numbered_rows_left(question, column, numbers) == left
+
+
+@pytest.mark.parametrize(
+    ("question", "column", "numbers"),
+    [
+        ("What are the 3 cheapest?", "Rank", ["1", "2", "3"]),
+        ("What is due in 2 weeks?", "Week", ["1", "2", "3"]),
+        ("What was the price in 2019?", "Number", ["2018", "2019"]),
+        ("What does it cost from 200 pieces?", "Quantity", BATCHES),
+        ("What do more than 500 pieces cost?", "Quantity", BATCHES),
+        ("What is the price in weeks 40 to 43?", "Week", ["41", "42"]),
+        ("What is the price in 500 days?", "Quantity", BATCHES),
+        ("What is the price of the A-500?", "Quantity", BATCHES),
+        ("What is the price at 1000 pieces?", "Quantity", ["1 to 99", "100 to 4999"]),
+        ("What is the price at 60 bar?", "Temperature (°C)", ["20", "40"]),
+    ],
+)
+def test_a_number_that_may_count_something_else_leaves_all_rows(
+    question: str, column: str, numbers: list[str]
+) -> None:
+    assert numbered_rows_left(question, column, numbers) == numbers
+
+
+def test_where_no_row_has_the_number_a_sentence_without_it_is_no_answer_either() -> None:
+    block = make_block("a.md", "Quantity\tPrice\n100\t9\n\nWe offer it as follows.")
+    row = Candidate(block, 0, 1, "100\t9\tMay", "Quantity: 100; Price: 9; Due: May", place=1, is_row=True)
+    offer, other = candidate("We offer it as follows."), candidate("For 1,000 pieces ask for a price.")
+    assert of_what_is_asked("What do 1000 pieces cost?", [row, offer, other]) == [2]
+    assert of_what_is_asked("What do 100 pieces cost?", [row, offer, other]) == [0, 1, 2]

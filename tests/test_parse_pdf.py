@@ -167,8 +167,8 @@ def test_a_statement_has_two_header_rows_and_labels_between_its_amounts(read) ->
         if cell
     ]
     assert kinds(read(pdf_bytes([page]))) == [
-        ("table_header", "Three Months Ended\tSix Months Ended"),
-        ("table_header", "July 29, 2023\tJuly 30, 2022"),
+        ("table_header", "\tThree Months Ended\tSix Months Ended"),
+        ("table_header", "\tJuly 29, 2023\tJuly 30, 2022"),
         ("table_row", "Revenue\t9,583\t10,329"),
         ("table_row", "Gross profit\t2,220\t2,287"),
         ("table_row", "Other income (expense):"),

@@ -240,24 +240,49 @@ def test_the_reader_gets_few_windows_each_candidate_in_one_of_them() -> None:
     assert max(count_tokens(" ".join(window.sentences)) for window in reader.windows) <= WINDOW_TOKENS
 
 
-def test_a_row_is_read_with_its_header_however_far_up_that_is() -> None:
+def test_a_row_is_read_with_the_names_of_its_columns_however_far_up_they_are() -> None:
     rows = "\n".join(f"Place {n}\tlong street number {n}\t{n} pounds a night" for n in range(60))
     blocks = [block("a", f"Region\tAddress\tHotel per night\n{rows}", 1.0)]
     pieces = pieces_of(blocks)
     last = pieces[0].candidates[-1]
     (passage,) = passages_of([last], pieces)
-    assert passage.sentences[0] == "Region Address Hotel per night"
-    assert passage.sentences[-1].startswith("Place 59")
+    assert (
+        passage.sentences[-1]
+        == last.shown
+        == ("Region: Place 59; Address: long street number 59; Hotel per night: 59 pounds a night")
+    )
+    assert "Region Address Hotel per night" not in passage.sentences
 
 
-def test_a_row_whose_header_is_in_the_metadata_is_read_with_it() -> None:
+def test_a_row_without_names_is_read_with_its_header_however_far_up_that_is() -> None:
+    rows = "\n".join(f"Place on the island, {n}\t{n} pounds a night" for n in range(60))
+    pieces = pieces_of([block("a", f"Region\tHotel per night\n{rows}", 1.0)])
+    (passage,) = passages_of([pieces[0].candidates[-1]], pieces)
+    assert passage.sentences[0] == "Region Hotel per night"
+    assert passage.sentences[-1].startswith("Place on the island, 59")
+
+
+def test_a_row_whose_header_is_in_the_metadata_is_read_with_the_names_of_its_columns() -> None:
     made = replace(
         block("a", "London\t£185\t£46\n\nReceipts are kept.", 1.0), metadata=(("columns", "Region | A | B"),)
     )
     pieces = pieces_of([made])
     row, sentence = pieces[0].candidates
-    assert passages_of([row], pieces)[0].sentences[0] == "Region | A | B"
-    assert passages_of([sentence], pieces)[0].sentences[0] == "London £185 £46"
+    for one in (row, sentence):
+        assert passages_of([one], pieces)[0].sentences == (
+            "Region: London; A: £185; B: £46",
+            "Receipts are kept.",
+        )
+
+
+def test_a_row_of_two_cells_whose_header_is_in_the_metadata_is_read_with_it() -> None:
+    made = replace(
+        block("a", "London\t£185\n\nReceipts are kept.", 1.0), metadata=(("columns", "Region | A"),)
+    )
+    pieces = pieces_of([made])
+    row, sentence = pieces[0].candidates
+    assert passages_of([row], pieces)[0].sentences[0] == "Region | A"
+    assert passages_of([sentence], pieces)[0].sentences[0] == "London £185"
 
 
 def test_of_two_versions_the_newest_is_quoted_and_the_other_where_it_is_asked_for() -> None:

@@ -1,5 +1,7 @@
 """Rows of tables: told from prose, headed by the right row, and read out with the names of their columns."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from ragqa.llm.extractive import reply
 from ragqa.tables import cells_of, header_rows, in_words, is_rule, row_start
 from ragqa.types import ContextBlock, Prompt
 from tests.blocks import make_block
+from tests.parse_documents import write_and_parse
 
 LIMITS = "Region\tHotel per night\tMeals per day\nLondon\t£185\t£46\nCape Verde\t€95\t€41"
 
@@ -125,6 +128,33 @@ def test_the_margin_of_an_indented_table_is_no_column() -> None:
 
 def test_a_row_begins_with_its_empty_cells_at_its_line_s_start_only() -> None:
     assert [row_start("a\n\t\tb\tc", start) for start in (0, 4, 6)] == [0, 2, 6]
+
+
+def test_rows_of_a_csv_with_empty_last_cells_are_shown_with_the_names_of_their_columns(
+    tmp_path: Path,
+) -> None:
+    rows = ("cell,operator,mass,remark", "C-1,Ann,12,", "C-2,Bob,,", "C-3,Cy,14,cracked", "C-4,Di,15,")
+    assert shown(write_and_parse(tmp_path, "a.csv", "\n".join(rows)).text) == [
+        "cell: C-1; operator: Ann; mass: 12",
+        "cell: C-2; operator: Bob",
+        "cell: C-3; operator: Cy; mass: 14; remark: cracked",
+        "cell: C-4; operator: Di; mass: 15",
+    ]
+
+
+def test_a_line_alone_in_a_table_is_no_row_of_it(tmp_path: Path) -> None:
+    text = write_and_parse(tmp_path, "a.csv", "cell,mass,remark\nC-1,12,dry\nsecond day,,\nC-2,13,wet").text
+    assert "\nsecond day\n" in text
+
+
+def test_a_quoted_row_ends_with_its_last_cell_that_is_not_empty(tmp_path: Path) -> None:
+    text = write_and_parse(tmp_path, "a.csv", "cell,mass,remark\nC-1,12,\nC-2,13,wet").text
+    first = candidates(text)[0]
+    assert text[first.start - 50 : first.end - 50] == first.text == "C-1\t12"
+
+
+def test_two_cells_of_a_wider_table_without_names_are_a_name_and_its_value() -> None:
+    assert shown("Discount\t4 %\t\nPayment\t30 days\tnet") == ["Discount: 4 %", "Payment 30 days net"]
 
 
 def test_two_cells_are_a_name_and_its_value() -> None:

@@ -1,127 +1,11 @@
-"""From words with boxes to lines, paragraphs, headings and tables in reading order. Pure: no PDF library.
+"""From words with boxes to lines in reading order. Pure: no PDF library.
 
-Boxes in PDF points, origin at the lower left. Words come in drawing order: reading order on most pages.
+Words come in drawing order: reading order on most pages.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """Characters between white space. `hyphen`: a line's end cut the word, its hyphen is not in the text.
-
-    `upright`: it runs as most of the page does; a stamp in the margin does not.
-    """
-
-    text: str
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    size: float
-    hyphen: bool = False
-    bold: bool = False
-    upright: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PageText:
-    """A page's words in drawing order, turned so that they run from left to right. `number` from 1.
-
-    `quarter_turns`: how often most of its words are turned to the left on the page as it is stored.
-    """
-
-    number: int
-    words: tuple[Word, ...]
-    quarter_turns: int = 0
-
-
-Box = tuple[float, float, float, float]
-
-
-def turn(box: Box, quarter_turns: int) -> Box:
-    """x0, y0, x1, y1 after so many quarter turns to the left around the origin."""
-    x0, y0, x1, y1 = box
-    for _ in range(quarter_turns % 4):
-        x0, y0, x1, y1 = -y1, x0, -y0, x1
-    return x0, y0, x1, y1
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Words beside each other on one baseline without a wide gap."""
-
-    words: tuple[Word, ...]
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    size: float
-
-    @property
-    def text(self) -> str:
-        return join_words(self.words)
-
-    @property
-    def upright(self) -> bool:
-        return self.words[0].upright
-
-    @property
-    def middle(self) -> float:
-        return (self.y0 + self.y1) / 2
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line as the page shows it: its segments from left to right (one, or the cells of a table's row)."""
-
-    segments: tuple[Segment, ...]
-    page: int
-
-    @property
-    def x0(self) -> float:
-        return min(segment.x0 for segment in self.segments)
-
-    @property
-    def y0(self) -> float:
-        return min(segment.y0 for segment in self.segments)
-
-    @property
-    def x1(self) -> float:
-        return max(segment.x1 for segment in self.segments)
-
-    @property
-    def y1(self) -> float:
-        return max(segment.y1 for segment in self.segments)
-
-    @property
-    def size(self) -> float:
-        return max(self.segments, key=lambda segment: segment.x1 - segment.x0).size
-
-    @property
-    def words(self) -> tuple[Word, ...]:
-        return tuple(word for segment in self.segments for word in segment.words)
-
-    @property
-    def bold(self) -> bool:
-        words = self.words
-        return 2 * sum(len(word.text) for word in words if word.bold) > sum(len(word.text) for word in words)
-
-    @property
-    def text(self) -> str:
-        return "\t".join(segment.text for segment in self.segments)
-
-
-def join_words(words: tuple[Word, ...]) -> str:
-    """The words of a line; a hyphen that pdfium took for a line's end, but was none, is put back."""
-    parts: list[str] = []
-    for number, word in enumerate(words):
-        parts.append(word.text)
-        if number + 1 < len(words):
-            parts.append("-" if word.hyphen else " ")
-    return "".join(parts)
-
+from ingest.parse.boxes import PageText, Row, Segment, Word, on_one_line, segment_of
 
 _CELL_GAP = 1.5  # in font sizes; the spaces of justified text stay below one
 _LEAST_GUTTER = 6.0
@@ -135,52 +19,33 @@ def page_rows(page: PageText) -> list[Row]:
     return _split_columns(rows)
 
 
-def _segment(words: list[Word]) -> Segment:
-    weights: dict[float, int] = {}
-    for word in words:
-        weights[word.size] = weights.get(word.size, 0) + len(word.text)
-    return Segment(
-        tuple(words),
-        min(word.x0 for word in words),
-        min(word.y0 for word in words),
-        max(word.x1 for word in words),
-        max(word.y1 for word in words),
-        max(weights, key=lambda size: weights[size]),
-    )
-
-
 def _segments(words: tuple[Word, ...]) -> list[Segment]:
     found: list[Segment] = []
     current: list[Word] = []
     for word in words:
         if current and not _continues(current[-1], word):
-            found.append(_segment(current))
+            found.append(segment_of(current))
             current = []
         current.append(word)
     if current:
-        found.append(_segment(current))
+        found.append(segment_of(current))
     return found
 
 
 def _continues(before: Word, word: Word) -> bool:
     size = max(before.size, word.size, 1.0)
     gap = word.x0 - before.x1
-    return -0.6 * size < gap < _CELL_GAP * size and _on_one_line(before, word)
-
-
-def _on_one_line(a: "Word | Segment", b: "Word | Segment") -> bool:
-    least = min(a.y1 - a.y0, b.y1 - b.y0)
-    return a.upright == b.upright and min(a.y1, b.y1) - max(a.y0, b.y0) > 0.5 * least
+    return -0.6 * size < gap < _CELL_GAP * size and on_one_line(before, word)
 
 
 def _join_rows(segments: list[Segment], page: int) -> list[Row]:
     """Segments that the page draws one after the other from left to right on one line."""
     rows: list[list[Segment]] = []
     for segment in segments:
-        if rows and _on_one_line(rows[-1][-1], segment) and segment.x0 >= rows[-1][-1].x1 - 1.0:
+        if rows and on_one_line(rows[-1][-1], segment) and segment.x0 >= rows[-1][-1].x1 - 1.0:
             gap = segment.x0 - rows[-1][-1].x1
             if gap < _CELL_GAP * max(segment.size, 1.0):
-                rows[-1][-1] = _segment([*rows[-1][-1].words, *segment.words])
+                rows[-1][-1] = segment_of([*rows[-1][-1].words, *segment.words])
             else:
                 rows[-1].append(segment)
         else:
@@ -264,7 +129,7 @@ def _cut(segments: list[Segment], page: int, depth: int) -> list[Row]:
 def _by_position(segments: list[Segment], page: int) -> list[Row]:
     lines: list[list[Segment]] = []
     for segment in sorted(segments, key=lambda s: (-s.middle, s.x0)):
-        if lines and _on_one_line(lines[-1][0], segment):
+        if lines and on_one_line(lines[-1][0], segment):
             lines[-1].append(segment)
         else:
             lines.append([segment])

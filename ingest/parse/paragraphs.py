@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+from ingest.parse.boxes import PageText, Row, Word, turn
 from ingest.parse.canonical import REPLACEMENT, Piece, clean
-from ingest.parse.layout import PageText, Row, Word, turn
+from ingest.parse.columns import in_columns, with_whole_cells
 from ingest.parse.tables import count_header_rows
 from ingest.types import ElementKind, Line
 
@@ -35,12 +36,13 @@ class Block:
         return " ".join(row.text for row in self.rows)
 
 
-def page_blocks(rows: Sequence[Row], counted: frozenset[Row] = frozenset()) -> list[Block]:
+def page_blocks(lines: Sequence[Row], counted: frozenset[Row] = frozenset()) -> list[Block]:
     """A page's blocks in reading order, without headings: those need the whole document.
 
     `counted`: rows that start with the number of an item.
     """
-    leading = _leading(rows)
+    leading = _leading(lines)
+    rows = with_whole_cells(lines, leading)
     blocks: list[Block] = []
     for group in _tables(rows):
         if len(group) >= 2:
@@ -121,7 +123,8 @@ def _is_next_of_table(rows: Sequence[Row], start: int, place: int) -> bool:
 
 
 def _table_blocks(rows: Sequence[Row]) -> list[Block]:
-    headers = count_header_rows([[segment.text for segment in row.segments] for row in rows])
+    rows = in_columns(rows) or rows
+    headers = count_header_rows([row.text.split("\t") for row in rows])
     return [
         Block("table_header" if number < headers else "table_row", (row,), joined=number > 0)
         for number, row in enumerate(rows)

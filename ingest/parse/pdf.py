@@ -15,9 +15,10 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from ingest.parse.boxes import PageText, Word, turn
 from ingest.parse.canonical import Piece, one_line
 from ingest.parse.headings import mark_headings
-from ingest.parse.layout import PageText, Word, page_rows, turn
+from ingest.parse.layout import page_rows
 from ingest.parse.metadata import pdf_date
 from ingest.parse.paragraphs import (
     Block,

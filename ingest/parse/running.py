@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ingest.parse.layout import Row
+from ingest.parse.boxes import Row
 
 Rows = Sequence[Row]
 

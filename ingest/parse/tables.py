@@ -20,15 +20,21 @@ def table_pieces(
 ) -> list[Piece]:
     """One piece a row, cells joined by tabs. `header` is how many first rows name the columns; None: as they
     seem to.
+
+    Rows are as wide as their table, empty cells at their ends included: of a narrower one nobody could tell
+    below which names its cells stand.
     """
     kept = [cells for row in rows if any(cells := [one_line(cell) for cell in row])]
     if not kept:
         return []
     headers = count_header_rows(kept) if header is None else header
+    width = max(max(place for place, cell in enumerate(cells, 1) if cell) for cells in kept)
     pieces = []
     for number, cells in enumerate(kept):
         kind = "table_header" if number < headers else "table_row"
-        pieces.append(Piece(kind, "\t".join(cells).rstrip("\t"), page=page, joined=number > 0))  # type: ignore[arg-type]
+        alone = sum(map(bool, cells)) == 1  # a line between rows, not one of them
+        text = "\t".join(cells).rstrip("\t") if alone else "\t".join((*cells, *[""] * width)[:width])
+        pieces.append(Piece(kind, text, page=page, joined=number > 0))  # type: ignore[arg-type]
     return pieces
 
 
