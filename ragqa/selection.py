@@ -120,7 +120,7 @@ class Judgement:
         chosen: dict[str, Candidate] = {}
         for one in same_age:
             if len(chosen) < ANSWER_SENTENCES and one.score >= best.score - self.model.margin:
-                chosen.setdefault(plain(one.shown), one)
+                chosen.setdefault(plain(one.said), one)
         sentences = tuple(chosen.values())
         other = other_side(best, [one for one in same_age if self._weighs(one, best)])
         if other is not None:
