@@ -21,7 +21,7 @@ from ragqa.features import Numbers, Passage, confidence_features, features, lexi
 from ragqa.fitted import Linear, Model, load_models
 from ragqa.kinds import answer_lacks, lacks_asked
 from ragqa.namesakes import of_what_is_asked
-from ragqa.precedence import answering_first, naming_first
+from ragqa.precedence import answering_first, defining_first, naming_first
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
@@ -172,11 +172,12 @@ def judge(
     odds = float(plainly.confidence(confidence_features(question, ranked.rows, ranked.scores)[None, :])[0])
     past = ranked.outdated | astray
     if reader is None:
-        return Judgement(ranked.candidates, odds, plainly, past, NONE, question, ranked.pieces)
+        candidates = defining_first(question, ranked.candidates)
+        return Judgement(candidates, odds, plainly, past, NONE, question, ranked.pieces)
     candidates, seen, proposals = read(question, ranked, odds, reader, reading.ranking)
     if candidates[0].block.document_id in astray:
         return nothing
-    candidates = answering_first(question, candidates)
+    candidates = defining_first(question, answering_first(question, candidates))
     if ASKS_YES_OR_NO.match(question):
         candidates = naming_first(question, candidates)
     surely = float(reading.confidence(seen[None, :])[0])
