@@ -43,6 +43,8 @@ _GOES_ON = re.compile(
     rf"(?:it|this|that|these|those|they|such|{_THEREFORE})\b|[^.]*\b(?:therefore|hence|thus)\b", re.IGNORECASE
 )
 """Sentences that rest on the one before them."""
+_RESULTS = re.compile(r"\b(?:therefore|hence|thus|accordingly|consequently|as a result)\b", re.IGNORECASE)
+"""Words for a cause that stands before the sentence: behind the best one it says what came of that."""
 
 
 def completed(
@@ -184,7 +186,7 @@ def _together(question: str, best: Candidate, candidates: Sequence[Candidate]) -
         return best, behind
     if not ASKS_WHY.search(question) or best.is_row or CAUSE.search(best.shown):
         return (best,)
-    if behind and CAUSE.search(behind.shown):
+    if behind and CAUSE.search(behind.shown) and not _RESULTS.search(behind.shown):
         return best, behind
     if before and (CAUSE.search(before.shown) or _GOES_ON.match(best.shown)):
         return before, best

@@ -117,6 +117,7 @@ def test_a_sentence_of_a_word_or_two_is_shown_with_the_next() -> None:
         ("The offer was withdrawn. The reason were faults. It rained.", "The offer", (0, 1)),
         ("Because of faults there was doubt. The offer was withdrawn.", "The offer", (0, 1)),
         ("The offer was withdrawn because of faults. The reason was known.", "The offer", (0,)),
+        ("The offer was withdrawn. The board therefore met.", "The offer", (0,)),
         ("The hall was full. The offer was withdrawn. Nobody spoke.", "The offer", (1,)),
         ("The test had shown faults.\n\nIt was resolved to withdraw the offer.", "It was", (1,)),
     ],
