@@ -7,11 +7,12 @@ below them.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from ingest.sentences import Span, sentence_spans
 from ragqa.kinds import SENTENCE_ENDS
+from ragqa.lists import ItemList, follows, lists_in
 from ragqa.tables import (
     as_wide_as_above,
     cells_of,
@@ -39,7 +40,8 @@ class Candidate:
 
     `shown` is the text on one line without its bullet, of a row with the names of its columns. `lead` is the
     heading nearest above it in the block, and `place` its number among the block's pieces. `claim` is what it
-    answers with, as far as that is known (`ragqa.voices`).
+    answers with, as far as that is known (`ragqa.voices`). `opening` is the line that introduces the list of
+    which it is an item, where that is certain (`ragqa.lists`).
     """
 
     block: ContextBlock
@@ -52,6 +54,14 @@ class Candidate:
     is_row: bool = False
     score: float = 0.0
     claim: frozenset[str] = frozenset()
+    opening: str = ""
+
+    @property
+    def said(self) -> str:
+        """What is shown as an answer: an item behind the line that introduces it, without which it may say
+        the opposite ("We will not pay for: fines"). Ranked are items without it, as the models were fitted.
+        """
+        return f"{self.opening} {self.shown}" if self.opening else self.shown
 
     @property
     def above(self) -> str:
@@ -71,6 +81,7 @@ class Pieces:
     Rows of tables stand there with the names of their columns, where these are known: a name far from its
     value is lost on a reader. `headers` has, for each row without names, the places of its header rows, and
     () for all else. `columns` are the places of rows without names whose header is in the metadata alone.
+    `lists` are of all its pieces.
     """
 
     block: ContextBlock
@@ -78,6 +89,7 @@ class Pieces:
     headers: tuple[tuple[int, ...], ...]
     columns: frozenset[int]
     candidates: tuple[Candidate, ...]
+    lists: tuple[ItemList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,18 @@ def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]
             yield layout.shown[number], tuple((pieces[place].start, pieces[place].end) for place in places)
 
 
+def items_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]:
+    """Each item of a list as it is shown behind the line that introduces it, and the spans of both."""
+    pieces = _cut(block)
+    layout = _tables(block, pieces)
+    for one in _lists(block, pieces, layout, _headings(block, pieces), frozenset()):
+        if one.opening is not None:
+            opening = pieces[one.opening]
+            for place in one.introduced:
+                said = f"{_on_one_line(opening.text)} {layout.shown[place]}"
+                yield said, ((pieces[place].start, pieces[place].end), (opening.start, opening.end))
+
+
 def _cut(block: ContextBlock) -> list[_Piece]:
     spans = [(start, end, block.text[start:end]) for start, end in sentence_spans(block.text)]
     return [
@@ -132,26 +156,53 @@ def _cut(block: ContextBlock) -> list[_Piece]:
 
 
 def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) -> Pieces:
-    names = {plain(part) for part in (block.title, *block.section)}
     layout = _tables(block, pieces)
+    headings = _headings(block, pieces)
+    lists = _lists(block, pieces, layout, headings, running)
+    openings = {place: one.opening for one in lists for place in one.introduced if one.opening is not None}
     candidates: list[Candidate] = []
     lead = ""
     for number, piece in enumerate(pieces):
         if number in running or number in layout.heads:
             continue
-        if plain(piece.text) in names or _is_heading(block, pieces, number) or _asks(block, pieces, number):
+        if number in headings:
             lead = layout.shown[number]
             continue
         start, end = block.start + piece.start, block.start + piece.end
         row = bool(piece.cells)
-        candidates.append(Candidate(block, start, end, piece.text, layout.shown[number], lead, number, row))
+        opening = _on_one_line(pieces[openings[number]].text) if number in openings else ""
+        candidates.append(
+            Candidate(block, start, end, piece.text, layout.shown[number], lead, number, row, opening=opening)
+        )
     lines = tuple(
-        layout.shown[number] if number in layout.named else " ".join(piece.text.split())
+        layout.shown[number] if number in layout.named else _on_one_line(piece.text)
         for number, piece in enumerate(pieces)
     )
     headers = tuple(() if number in layout.named else found for number, found in enumerate(layout.headers))
     columns = frozenset(layout.columns) - layout.named
-    return Pieces(block, lines, headers, columns, tuple(candidates))
+    return Pieces(block, lines, headers, columns, tuple(candidates), lists)
+
+
+def _lists(
+    block: ContextBlock,
+    pieces: Sequence[_Piece],
+    layout: "_Layout",
+    headings: Set[int],
+    running: Set[int],
+) -> tuple[ItemList, ...]:
+    spans = [(piece.start, piece.end) for piece in pieces]
+    rows = {number for number, piece in enumerate(pieces) if piece.cells} | layout.heads
+    return lists_in(block.text, spans, headings, rows, running)
+
+
+def _headings(block: ContextBlock, pieces: Sequence[_Piece]) -> frozenset[int]:
+    """The places of what leads to the pieces below it: headings, and questions that are answered there."""
+    names = {plain(part) for part in (block.title, *block.section)}
+    return frozenset(
+        number
+        for number, piece in enumerate(pieces)
+        if plain(piece.text) in names or _is_heading(block, pieces, number) or _asks(block, pieces, number)
+    )
 
 
 @dataclass(slots=True)
@@ -167,7 +218,7 @@ class _Layout:
 
 def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
     layout = _Layout(
-        [_BULLET.sub("", " ".join(one.text.split())) for one in pieces], [()] * len(pieces), range(0), set()
+        [_BULLET.sub("", _on_one_line(one.text)) for one in pieces], [()] * len(pieces), range(0), set()
     )
     columns = names_of(dict(block.metadata).get("columns", ""))
     number = 0
@@ -195,14 +246,26 @@ def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
 def _is_heading(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
     """Whether a short line without a sentence's end stands alone above a sentence or a table."""
     piece = pieces[number]
-    if piece.cells or number + 1 == len(pieces) or "\n" in piece.text:
+    if piece.cells or number + 1 == len(pieces) or "\n" in piece.text or _ends_list(block, pieces, number):
         return False
+    if not _begins_line(block, piece):
+        return False  # the last words of a sentence that a table or a page's end cuts
     bare = piece.text.lstrip("0123456789.#§ ")
     if bare.endswith(NO_HEADING_ENDS) or len(bare.split()) > HEADING_WORDS or any(map(str.isdigit, bare)):
         return False
     below = pieces[number + 1]
     alone = "\n\n" in block.text[piece.end : below.start]
     return alone and bool(below.cells or below.text.endswith(SENTENCE_ENDS))
+
+
+def _ends_list(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
+    """Whether the line goes on with a list that stands right above it, as "3. Press Save" does."""
+    for above in range(number - 1, -1, -1):
+        if "\n\n" in block.text[pieces[above].end : pieces[above + 1].start]:
+            return False
+        if follows(pieces[number].text, pieces[above].text):
+            return True
+    return False
 
 
 def _asks(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
@@ -212,11 +275,19 @@ def _asks(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
     """
     if not _is_question(pieces[number]) or not pieces[number + 1 :] or _is_question(pieces[number + 1]):
         return False
-    return not block.text[: pieces[number].start].rpartition("\n")[2].strip()
+    return _begins_line(block, pieces[number])
+
+
+def _begins_line(block: ContextBlock, piece: _Piece) -> bool:
+    return not block.text[: piece.start].rpartition("\n")[2].strip()
 
 
 def _is_question(piece: _Piece) -> bool:
     return not piece.cells and piece.text.rstrip("*_\"'”’) ").endswith("?")
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def unnumbered(text: str) -> str:

@@ -76,6 +76,9 @@ CAUSE = re.compile(
     r"|results?)\b",
     re.IGNORECASE,
 )
+ASKS_WHY = re.compile(
+    r"\bwhy\b|\bfor (?:what|which) reason\b|\bwhat (?:is|was|were) the reasons?\b", re.IGNORECASE
+)
 MANNER = re.compile(r"\b(?:by|through|using|via|with|first|then|steps?|method|process)\b", re.IGNORECASE)
 DEFINES = re.compile(
     r"\b(?:is|are|was|were|means?|refers?|known as|called|defined|describes?)\b", re.IGNORECASE

@@ -16,29 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragqa.candidates import Candidate, Pieces, pieces_of, plain
-from ragqa.features import (
-    Numbers,
-    Passage,
-    confidence_features,
-    features,
-    lexical_scores,
-)
+from ragqa.completing import completed
+from ragqa.features import Numbers, Passage, confidence_features, features, lexical_scores
 from ragqa.fitted import Linear, Model, load_models
 from ragqa.kinds import answer_lacks, lacks_asked
 from ragqa.namesakes import of_what_is_asked
-from ragqa.precedence import answering_first, naming_first
+from ragqa.precedence import answering_first, defining_first, naming_first
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
 from ragqa.versions import is_quoted, of_another_time, outdated
 from ragqa.voices import amends, both_sides, claim_of, differ, other_side
-from ragqa.windows import (
-    expected_answer,
-    passages_of,
-    read_answers,
-    read_confidence,
-    read_features,
-)
+from ragqa.windows import expected_answer, passages_of, read_answers, read_confidence, read_features
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 # Embedding is most of the cost of an answer without a reader: 64 sentences are about 1,900 tokens, 0.8 s of
@@ -106,10 +95,13 @@ class Judgement:
     model: Model
     outdated: frozenset[str]
     proposals: Proposals = NONE
+    question: str = ""
+    pieces: tuple[Pieces, ...] = ()
 
     def selection(self) -> Selection:
         """The best candidate and what scores close to it, each wording once, of one version of a document;
-        or the best candidate and that of another document which answers differently.
+        or the best candidate and that of another document which answers differently. Where nothing differs,
+        with what belongs to the best: the list that it is of, the sentence beside it (completing.py).
         """
         if not self.candidates:
             return Selection((), 0.0, True)
@@ -120,11 +112,13 @@ class Judgement:
         chosen: dict[str, Candidate] = {}
         for one in same_age:
             if len(chosen) < ANSWER_SENTENCES and one.score >= best.score - self.model.margin:
-                chosen.setdefault(plain(one.shown), one)
+                chosen.setdefault(plain(one.said), one)
         sentences = tuple(chosen.values())
         other = other_side(best, [one for one in same_age if self._weighs(one, best)])
         if other is not None:
             sentences = both_sides(best, other, sentences)[:ANSWER_SENTENCES]
+        else:
+            sentences = completed(self.question, sentences, same_age, self.pieces)
         confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, self.odds))))
         refuses = confidence < self.model.threshold
         return Selection(sentences, confidence, refuses, other is not None)
@@ -178,15 +172,16 @@ def judge(
     odds = float(plainly.confidence(confidence_features(question, ranked.rows, ranked.scores)[None, :])[0])
     past = ranked.outdated | astray
     if reader is None:
-        return Judgement(ranked.candidates, odds, plainly, past)
+        candidates = defining_first(question, ranked.candidates)
+        return Judgement(candidates, odds, plainly, past, NONE, question, ranked.pieces)
     candidates, seen, proposals = read(question, ranked, odds, reader, reading.ranking)
     if candidates[0].block.document_id in astray:
         return nothing
-    candidates = answering_first(question, candidates)
+    candidates = defining_first(question, answering_first(question, candidates))
     if ASKS_YES_OR_NO.match(question):
         candidates = naming_first(question, candidates)
     surely = float(reading.confidence(seen[None, :])[0])
-    return Judgement(candidates, surely, reading, past, proposals)
+    return Judgement(candidates, surely, reading, past, proposals, question, ranked.pieces)
 
 
 def rank(

@@ -17,7 +17,7 @@ _RULE = re.compile(r"[\s|:+=_-]+")
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
 _NUMBER = re.compile(r"\d")
 _VALUE = re.compile(r"[\W_]*(?:(?:EUR|USD|GBP|CHF)\s*)?\d")
-_LABELS = frozenset(("source", "sources", "reference", "references", "citation", "citations"))
+LABELS = frozenset(("source", "sources", "reference", "references", "citation", "citations"))
 """Names of columns that a reply must not begin a line with: there they announce its sources."""
 
 
@@ -152,11 +152,11 @@ def in_words(row: Sequence[str], names: Sequence[str]) -> str:
     """`Region: London; Meals per day: £46`; of two cells `Meals per day: £46`; else the cells alone."""
     filled = tuple(filter(None, row))
     if len(filled) == 2 and filled == tuple(row[:2]) and (len(row) == 2 or not names):
-        return " ".join(filled) if row[0].casefold() in _LABELS else f"{row[0].rstrip(':')}: {row[1]}"
+        return " ".join(filled) if row[0].casefold() in LABELS else f"{row[0].rstrip(':')}: {row[1]}"
     if not names or len(row) > len(names):
         return " ".join(filled)
     named = [
-        f"{name}: {cell}" if name and (place or name.casefold() not in _LABELS) else cell
+        f"{name}: {cell}" if name and (place or name.casefold() not in LABELS) else cell
         for place, (name, cell) in enumerate(zip(names, row, strict=False))
         if cell
     ]

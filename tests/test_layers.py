@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.llm.engine",),
     ("ragqa.judging",),
     ("ragqa.prompt", "ragqa.citations", "ragqa.fusion", "ragqa.selection", "ragqa.questions"),
-    ("ragqa.fitted", "ragqa.precedence"),
+    ("ragqa.fitted", "ragqa.precedence", "ragqa.completing"),
     ("ragqa.namesakes",),
     ("ragqa.opposites",),
     (
@@ -41,7 +41,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.citations.alignment",),
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),
     ("ragqa.candidates", "ragqa.forms"),
-    ("ragqa.features",),
+    ("ragqa.features", "ragqa.lists"),
     ("ragqa.tables", "ragqa.versions", "ragqa.kinds", "ragqa.copies"),
     ("ragqa.citations.measures", "ragqa.citations.words", "ragqa.reader"),
     ("ragqa.prompt.packing", "ragqa.prompt.metadata", "ragqa.prompt.grammar", "ragqa.prompt.defusing"),

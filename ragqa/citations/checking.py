@@ -127,7 +127,8 @@ class _Evidence:
     def judge(self, text: str, *, alone: bool, first: bool) -> _Finding:
         """The verdict on one sentence of the answer; `alone` where it is the whole of it."""
         content = [token for token in tokens(text) if token.is_content]
-        copied = self.library.copied(text, MAX_QUOTES) or self.library.row(text)[:MAX_QUOTES]
+        library = self.library
+        copied = library.item(text) or library.copied(text, MAX_QUOTES) or library.row(text)[:MAX_QUOTES]
         # A row says what it is about, short as it may be: "Loan device No No Yes" has two words of content.
         if copied and (len(content) >= SHORT or not alone or any(cells_of(quote.text) for quote in copied)):
             return _Finding("supported", copied, (), 1.0)

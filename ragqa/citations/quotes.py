@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from ingest.sentences import Span, sentence_spans
-from ragqa.candidates import rows_in_words
+from ragqa.candidates import items_in_words, rows_in_words
 from ragqa.citations.words import STOP_STEMS, stem, tokens
 from ragqa.prompt.defusing import clean
 from ragqa.types import ContextBlock
@@ -41,6 +41,11 @@ class Library:
             for place, block in enumerate(blocks)
             for shown, spans in rows_in_words(block)
         }
+        self._items = {
+            one_space(said): [(place, *span) for span in spans]
+            for place, block in enumerate(blocks)
+            for said, spans in items_in_words(block)
+        }
         self._beginnings: dict[str, list[tuple[str, int]]] = {}
         by_claim = sorted(
             range(len(self.quotes)), key=lambda number: self.quotes[number].block not in self.claimed
@@ -51,13 +56,22 @@ class Library:
 
     def row(self, text: str) -> tuple[Quote, ...]:
         """The table row that the text names cell by cell, and its header; none where it is no such row."""
-        wanted = self._rows.get(one_space(text), [])
+        return self._known(self._rows.get(one_space(text), []))
+
+    def item(self, text: str) -> tuple[Quote, ...]:
+        """The list's item that the text says behind the line that introduces it, and that line, else none."""
+        return self._known(self._items.get(one_space(text), []))
+
+    def _known(self, wanted: Sequence[tuple[int, int, int]]) -> tuple[Quote, ...]:
         found = {(quote.block, quote.start, quote.end): quote for quote in self.quotes} if wanted else {}
         return tuple(found[key] for key in wanted if key in found)
 
     def sentences(self, answer: str) -> tuple[Span, ...]:
-        """The sentences of an answer. A line that is a table row stays whole, whatever full stops it has."""
-        rows = [line.span() for line in _LINE.finditer(answer) if self.row(line.group())]
+        """The sentences of an answer. A line that is a table row or a list's item behind the line that
+        introduces it stays whole, whatever full stops it has.
+        """
+        lines = _LINE.finditer(answer)
+        rows = [line.span() for line in lines if self.row(line.group()) or self.item(line.group())]
         edges = [0, *(edge for row in rows for edge in row), len(answer)]
         found = list(rows)
         for start, end in zip(edges[::2], edges[1::2], strict=True):

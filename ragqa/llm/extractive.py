@@ -4,12 +4,12 @@ It reads the blocks of the prompt, not its string, and writes a reply in the sam
 sentences, then `Source:` and the metadata lines of the blocks they stand in.
 """
 
-import re
 from collections.abc import Sequence
 
 from ingest.chunk import count_tokens
 from ragqa.candidates import Candidate
 from ragqa.judging import Judging
+from ragqa.lists import is_item
 from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
 from ragqa.selection import Judgement
 from ragqa.types import REFUSAL, ContextBlock, Generation, Prompt
@@ -17,11 +17,12 @@ from ragqa.types import REFUSAL, ContextBlock, Generation, Prompt
 WINDOW = 16_384
 DIFFER = "The documents differ:"
 """Stands above sentences of documents that answer differently. It claims nothing of its own."""
-_NUMBERED = re.compile(r"\d{1,3}[.)] ")
 
 
 class ExtractiveEngine:
-    """Picks at most three sentences; refuses where the confidence is below the threshold."""
+    """Picks at most three sentences, or a list that is asked for; refuses where the confidence is below the
+    threshold.
+    """
 
     name = "extractive"
     window = WINDOW
@@ -58,16 +59,22 @@ def reply(sentences: Sequence[Candidate], blocks: Sequence[ContextBlock], *, dif
     """The sentences, the one that answers best first, then the metadata lines of their blocks, best first.
 
     Rows of tables stand in paragraphs of their own, each cell behind the name of its column. So do sentences
-    of documents that differ, under a line that says so. Items with a number begin a line.
+    of documents that differ, under a line that says so. Items of lists begin a line.
     """
     keys = {sentence.block.key for sentence in sentences}
     sources = [lines(block) for block in blocks if block.key in keys]
     text = ""
     for before, one in zip((None, *sentences), sentences, strict=False):
         apart = before is not None and (differs or one.is_row or before.is_row)
-        text += ("\n\n" if apart else "\n" if _NUMBERED.match(one.shown) else " ") + one.shown
+        text += ("\n\n" if apart else _gap(before, one)) + one.said
     lead = f"{DIFFER}\n\n" if differs else ""
     return lead + text.strip() + "\nSource:\n" + "\n\n".join(sources)
+
+
+def _gap(before: Candidate | None, one: Candidate) -> str:
+    """What parts two sentences. An item behind the line that introduces it has a line of its own."""
+    alone = one.opening or (before is not None and before.opening)
+    return "\n" if alone or is_item(one.shown) else " "
 
 
 def lines(block: ContextBlock) -> str:
