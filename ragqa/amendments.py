@@ -30,7 +30,15 @@ def amendment_of(one: Candidate, candidates: Sequence[Candidate]) -> Candidate |
     It quotes them, or names a sum of them ("30 days", "£15,000") and other words of the sentence.
     """
     others = (other for other in candidates if other.block.document_id != one.block.document_id)
-    return next((other for other in others if _takes_away(other.shown, one.shown)), None)
+    found = (other for other in others if _takes_away(other.shown, one.shown))
+    return next((other for other in found if _names_document(other, one)), None)
+
+
+def _names_document(change: Candidate, one: Candidate) -> bool:
+    """Whether what stands around the change has a word of the title of what it changes."""
+    titled = set(content_words(one.block.title))
+    near = (*content_words(change.block.title), *content_words(change.block.text))
+    return not titled or not titled.isdisjoint(near)
 
 
 def _takes_away(change: str, said: str) -> bool:
@@ -49,8 +57,8 @@ def _takes_away(change: str, said: str) -> bool:
 
 
 def _tells(words: str) -> bool:
-    """Whether the words are enough to know a place by: two of them, or one with digits."""
-    return len(words.split()) > 1 or any(map(str.isdigit, words))
+    """Whether the words are enough to know a place by: a number, or three words. Two may be a defined term."""
+    return len(words.split()) > 2 or any(map(str.isdigit, words))
 
 
 def _plain(text: str) -> str:

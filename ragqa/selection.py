@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ragqa.amendments import amendment_of
 from ragqa.candidates import Candidate, Pieces, pieces_of, plain
 from ragqa.completing import completed
 from ragqa.features import Numbers, Passage, confidence_features, features, lexical_scores
@@ -100,8 +101,9 @@ class Judgement:
 
     def selection(self) -> Selection:
         """The best candidate and what scores close to it, each wording once, of one version of a document;
-        or the best candidate and that of another document which answers differently. Where nothing differs,
-        with what belongs to the best: the list that it is of, the sentence beside it (completing.py).
+        or the best candidate and that of another document which takes its words away (amendments.py) or
+        answers differently. Where nothing differs, with what belongs to the best: the list that it is of,
+        the sentence beside it (completing.py).
         """
         if not self.candidates:
             return Selection((), 0.0, True)
@@ -114,7 +116,10 @@ class Judgement:
             if len(chosen) < ANSWER_SENTENCES and one.score >= best.score - self.model.margin:
                 chosen.setdefault(plain(one.said), one)
         sentences = tuple(chosen.values())
-        other = other_side(best, [one for one in same_age if self._weighs(one, best)])
+        everything = [one for made in self.pieces for one in made.candidates]
+        other = amendment_of(best, everything)
+        if other is None:
+            other = other_side(best, [one for one in same_age if self._weighs(one, best)])
         if other is not None:
             sentences = both_sides(best, other, sentences)[:ANSWER_SENTENCES]
         else:
