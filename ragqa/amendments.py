@@ -57,7 +57,7 @@ def _takes_away(change: str, said: str) -> bool:
 
 
 def _tells(words: str) -> bool:
-    """Whether the words are enough to know a place by: a number, or three words. Two may be a defined term."""
+    """Whether the words are enough to know a place by: a number, or three; two may be a defined term."""
     return len(words.split()) > 2 or any(map(str.isdigit, words))
 
 

@@ -5,33 +5,18 @@ frequent ones) are no candidates: they name what follows and answer nothing. The
 below them.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from ingest.sentences import Span, sentence_spans
+from ingest.sentences import Span
 from ragqa.kinds import SENTENCE_ENDS
-from ragqa.lists import ItemList, follows, lists_in
-from ragqa.tables import (
-    as_wide_as_above,
-    cells_of,
-    header_rows,
-    in_words,
-    is_rule,
-    names_of,
-    row_end,
-    row_start,
-    without_margin,
-)
+from ragqa.layouts import Piece, cut, headings_of, item_lists, layout_of, on_one_line, plain
+from ragqa.lists import ItemList
 from ragqa.types import ContextBlock
 
-NO_HEADING_ENDS = (*SENTENCE_ENDS, ":", ";", ",")
 RUNNING_LINE = 12
 """Fewest characters of a line that is recognised when it comes again; rows of a table are often shorter."""
-_BULLET = re.compile(r"^(?:[•‣◦▪▸●○■□·] +|[-*+–—] +(?=[^\W\d]))")
-HEADING_WORDS = 8
-"""Most words of a line that is taken for a heading of the text below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +77,12 @@ class Pieces:
     lists: tuple[ItemList, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    start: int
-    end: int
-    text: str
-    cells: tuple[str, ...]
-
-
 def pieces_of(blocks: Sequence[ContextBlock]) -> list[Pieces]:
     """Each block that holds something to quote, cut up; the best-scored block first."""
-    cut = [(block, _cut(block)) for block in blocks]
-    seen = Counter((block.document_id, unnumbered(one.text)) for block, pieces in cut for one in pieces)
+    parted = [(block, cut(block)) for block in blocks]
+    seen = Counter((block.document_id, unnumbered(one.text)) for block, pieces in parted for one in pieces)
     found = []
-    for block, pieces in cut:
+    for block, pieces in parted:
         running = {
             number
             for number, one in enumerate(pieces)
@@ -124,8 +101,8 @@ def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]
     """
     if "\t" not in block.text and "|" not in block.text:
         return
-    pieces = _cut(block)
-    layout = _tables(block, pieces)
+    pieces = cut(block)
+    layout = layout_of(block, pieces)
     for number, piece in enumerate(pieces):
         if piece.cells and number not in layout.heads:
             places = (number, *layout.headers[number])
@@ -134,31 +111,20 @@ def rows_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]
 
 def items_in_words(block: ContextBlock) -> Iterator[tuple[str, tuple[Span, ...]]]:
     """Each item of a list as it is shown behind the line that introduces it, and the spans of both."""
-    pieces = _cut(block)
-    layout = _tables(block, pieces)
-    for one in _lists(block, pieces, layout, _headings(block, pieces), frozenset()):
+    pieces = cut(block)
+    layout = layout_of(block, pieces)
+    for one in item_lists(block, pieces, layout, headings_of(block, pieces), frozenset()):
         if one.opening is not None:
             opening = pieces[one.opening]
             for place in one.introduced:
-                said = f"{_on_one_line(opening.text)} {layout.shown[place]}"
+                said = f"{on_one_line(opening.text)} {layout.shown[place]}"
                 yield said, ((pieces[place].start, pieces[place].end), (opening.start, opening.end))
 
 
-def _cut(block: ContextBlock) -> list[_Piece]:
-    spans = [(start, end, block.text[start:end]) for start, end in sentence_spans(block.text)]
-    return [
-        _Piece(
-            start, end, text, cells_of(block.text[row_start(block.text, start) : row_end(block.text, end)])
-        )
-        for start, end, text in spans
-        if not is_rule(text)
-    ]
-
-
-def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) -> Pieces:
-    layout = _tables(block, pieces)
-    headings = _headings(block, pieces)
-    lists = _lists(block, pieces, layout, headings, running)
+def _assemble(block: ContextBlock, pieces: Sequence[Piece], running: set[int]) -> Pieces:
+    layout = layout_of(block, pieces)
+    headings = headings_of(block, pieces)
+    lists = item_lists(block, pieces, layout, headings, running)
     openings = {place: one.opening for one in lists for place in one.introduced if one.opening is not None}
     candidates: list[Candidate] = []
     lead = ""
@@ -170,12 +136,12 @@ def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) 
             continue
         start, end = block.start + piece.start, block.start + piece.end
         row = bool(piece.cells)
-        opening = _on_one_line(pieces[openings[number]].text) if number in openings else ""
+        opening = on_one_line(pieces[openings[number]].text) if number in openings else ""
         candidates.append(
             Candidate(block, start, end, piece.text, layout.shown[number], lead, number, row, opening=opening)
         )
     lines = tuple(
-        layout.shown[number] if number in layout.named else _on_one_line(piece.text)
+        layout.shown[number] if number in layout.named else on_one_line(piece.text)
         for number, piece in enumerate(pieces)
     )
     headers = tuple(() if number in layout.named else found for number, found in enumerate(layout.headers))
@@ -183,120 +149,8 @@ def _assemble(block: ContextBlock, pieces: Sequence[_Piece], running: set[int]) 
     return Pieces(block, lines, headers, columns, tuple(candidates), lists)
 
 
-def _lists(
-    block: ContextBlock,
-    pieces: Sequence[_Piece],
-    layout: "_Layout",
-    headings: Set[int],
-    running: Set[int],
-) -> tuple[ItemList, ...]:
-    spans = [(piece.start, piece.end) for piece in pieces]
-    rows = {number for number, piece in enumerate(pieces) if piece.cells} | layout.heads
-    return lists_in(block.text, spans, headings, rows, running)
-
-
-def _headings(block: ContextBlock, pieces: Sequence[_Piece]) -> frozenset[int]:
-    """The places of what leads to the pieces below it: headings, and questions that are answered there."""
-    names = {plain(part) for part in (block.title, *block.section)}
-    return frozenset(
-        number
-        for number, piece in enumerate(pieces)
-        if plain(piece.text) in names or _is_heading(block, pieces, number) or _asks(block, pieces, number)
-    )
-
-
-@dataclass(slots=True)
-class _Layout:
-    """How each piece is shown, and where the tables' header rows are."""
-
-    shown: list[str]
-    headers: list[tuple[int, ...]]
-    columns: range
-    heads: set[int]
-    named: set[int] = field(default_factory=set)
-
-
-def _tables(block: ContextBlock, pieces: Sequence[_Piece]) -> _Layout:
-    layout = _Layout(
-        [_BULLET.sub("", _on_one_line(one.text)) for one in pieces], [()] * len(pieces), range(0), set()
-    )
-    columns = names_of(dict(block.metadata).get("columns", ""))
-    number = 0
-    while number < len(pieces):
-        last = number
-        while last < len(pieces) and pieces[last].cells:
-            last += 1
-        rows = without_margin([piece.cells for piece in pieces[number:last]])
-        if last > number and pieces[last - 1].end == len(block.text):
-            rows = as_wide_as_above(rows)
-        above, names = header_rows(rows)
-        if number == 0 and last and len(columns) > 1:
-            above, names, layout.columns = 0, columns, range(last)
-        heads = tuple(range(number, number + above))
-        for place in range(number + above, last):
-            layout.shown[place] = in_words(rows[place - number], names)
-            layout.headers[place] = heads
-            if len(names) >= len(rows[place - number]) > 2:
-                layout.named.add(place)
-        layout.heads.update(heads)
-        number = last + 1
-    return layout
-
-
-def _is_heading(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
-    """Whether a short line without a sentence's end stands alone above a sentence or a table."""
-    piece = pieces[number]
-    if piece.cells or number + 1 == len(pieces) or "\n" in piece.text or _ends_list(block, pieces, number):
-        return False
-    if not _begins_line(block, piece):
-        return False  # the last words of a sentence that a table or a page's end cuts
-    bare = piece.text.lstrip("0123456789.#§ ")
-    if bare.endswith(NO_HEADING_ENDS) or len(bare.split()) > HEADING_WORDS or any(map(str.isdigit, bare)):
-        return False
-    below = pieces[number + 1]
-    alone = "\n\n" in block.text[piece.end : below.start]
-    return alone and bool(below.cells or below.text.endswith(SENTENCE_ENDS))
-
-
-def _ends_list(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
-    """Whether the line goes on with a list that stands right above it, as "3. Press Save" does."""
-    for above in range(number - 1, -1, -1):
-        if "\n\n" in block.text[pieces[above].end : pieces[above + 1].start]:
-            return False
-        if follows(pieces[number].text, pieces[above].text):
-            return True
-    return False
-
-
-def _asks(block: ContextBlock, pieces: Sequence[_Piece], number: int) -> bool:
-    """Whether a question begins a line and something that is none follows: it leads to its answer.
-
-    Questions one below the other are a list, as in a form: each says what is asked there.
-    """
-    if not _is_question(pieces[number]) or not pieces[number + 1 :] or _is_question(pieces[number + 1]):
-        return False
-    return _begins_line(block, pieces[number])
-
-
-def _begins_line(block: ContextBlock, piece: _Piece) -> bool:
-    return not block.text[: piece.start].rpartition("\n")[2].strip()
-
-
-def _is_question(piece: _Piece) -> bool:
-    return not piece.cells and piece.text.rstrip("*_\"'”’) ").endswith("?")
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def unnumbered(text: str) -> str:
     """The text on one line without numbers at its ends; as it is where no words would be left."""
     line = plain(text)
     bare = line.strip("0123456789 .|/-")
     return bare if len(bare) >= RUNNING_LINE else line
-
-
-def plain(text: str) -> str:
-    """The text on one line, case folded."""
-    return " ".join(text.split()).casefold()

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragqa.amendments import amendment_of
-from ragqa.candidates import Candidate, Pieces, pieces_of, plain
+from ragqa.candidates import Candidate, Pieces, pieces_of
 from ragqa.completing import completed
 from ragqa.features import Numbers, Passage, confidence_features, features, lexical_scores
 from ragqa.fitted import Linear, Model, load_models
 from ragqa.kinds import answer_lacks, lacks_asked
+from ragqa.layouts import plain
 from ragqa.namesakes import of_what_is_asked
 from ragqa.precedence import answering_first, defining_first, naming_first
 from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of

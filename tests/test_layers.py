@@ -41,6 +41,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ragqa.citations.alignment",),
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),
     ("ragqa.candidates", "ragqa.forms"),
+    ("ragqa.layouts",),
     ("ragqa.features", "ragqa.lists"),
     ("ragqa.tables", "ragqa.versions", "ragqa.kinds", "ragqa.copies"),
     ("ragqa.citations.measures", "ragqa.citations.words", "ragqa.reader"),
