@@ -190,7 +190,7 @@ def best_threshold(cases: Sequence[Case], sure: np.ndarray, balance: Balance = b
 def best_margin(found: Sequence[Scored], balance: Balance = balance) -> float:
     """How far below the best a sentence may score to be quoted too: where precision and recall balance.
 
-    Of margins all but equal to the best, the largest: a missing quote costs more than one too many.
+    Of margins all but equal to the best, the smallest: one quote too many is what people complain of.
     """
     scored = [one for one in found if one.case.answerable and one.gold.any()]
     weight = balance([(one.case.set_name, True) for one in scored])
@@ -202,7 +202,7 @@ def best_margin(found: Sequence[Scored], balance: Balance = balance) -> float:
             precision, recall = taken.mean(), taken.sum() / min(DEPTH, one.gold.sum())
             values.append(0.0 if not taken.any() else 2 * precision * recall / (precision + recall))
         means[float(margin)] = float(np.average(values, weights=weight))
-    return max(margin for margin, mean in means.items() if mean >= max(means.values()) - 0.005)
+    return min(margin for margin, mean in means.items() if mean >= max(means.values()) - 0.005)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

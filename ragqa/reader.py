@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ingest.embed import WordVectors, inference_session, word_pieces, word_vectors
 
-WEIGHTS_SHA256 = "731bd5216b2a9014e5d6012b373461e4b660c381f33274196dc92d60376f59b3"
+WEIGHTS_SHA256 = "d405f013f9d33510f58b1891330272e269bc2b3dc0076b83223fc1a88b11ecac"
 MAX_TOKENS = 256
 QUESTION_TOKENS = 48
 TITLE_TOKENS = 24
