@@ -7,7 +7,7 @@ A line of `questions.jsonl` is {"doc", "question", "answer", "kind"}: `doc` is t
 `train_*` set or of `passages.jsonl` (papers of offices and workshops that do not exist), `answer` the words
 of it that answer, or null. Of each document three have an answer and four have none: one word is another
 ("swapped"), the opposite, another condition, attribute, verb or role is asked for, a reason or what came
-next. Written for this, passage by passage, as the annotated ones of squad2's even half are of four articles.
+next. A large language model wrote them, passage by passage: squad2's even half has such of four articles.
 One document in twelve is kept apart for choosing, the passages `report#…` for figures.
 
 The pairs are those of `reader_data.py`: each question beside a window of its passage.
