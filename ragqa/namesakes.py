@@ -82,7 +82,7 @@ def of_what_is_asked(question: str, candidates: Sequence[Candidate]) -> list[int
     kept = [
         place
         for place, one in enumerate(candidates)
-        if place not in beside and wanted <= _held(one) and not missing(question, one)
+        if place not in beside and (not wanted or wanted <= _held(one)) and not missing(question, one)
     ]
     return [] if kept and wanted and candidates[kept[0]].score < candidates[0].score - BEHIND else kept
 
@@ -131,10 +131,9 @@ def _other_codes(question: str, text: str) -> Iterator[str]:
 
 def _other_identifiers(question: str, text: str) -> Iterator[str]:
     """Names of options, fields and functions that stand nowhere in the block, however they are joined."""
-    here = solid(text)
-    for name in _IDENTIFIER.findall(question):
-        if solid(name) not in here and name.rpartition(".")[2] not in _NAMES_NO_OPTION:
-            yield form(name)
+    names = [one for one in _IDENTIFIER.findall(question) if one.rpartition(".")[2] not in _NAMES_NO_OPTION]
+    here = solid(text) if names else ""
+    yield from (form(name) for name in names if solid(name) not in here)
 
 
 def _other_releases(question: str, text: str) -> Iterator[str]:
