@@ -1,12 +1,15 @@
 """Write the trained reader as an ONNX graph with int8 weights (`ragqa/assets/reader.onnx`). Needs `onnx`.
 
-    python benchmarks/reader_export.py --work DIR --out FILE [--form dynamic|weights|float]
+    python benchmarks/reader_export.py --work DIR … --out FILE [--form dynamic|weights|float]
+
+Of several folders the mean of their last checkpoints is written (Wortsman et al. 2022, arXiv:2203.05482).
 
 The graph takes word vectors (the base install's all-MiniLM-L6-v2 has them), so that the file holds positions,
 segments, layers and head alone. No mask: windows are read one by one, which on a CPU costs no more.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -203,13 +206,14 @@ def small_ones(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if {"token.weight", "null.weight"} & set(node.input)]
 
 
-def trained(work: Path) -> dict[str, np.ndarray]:
-    """The weights of the last checkpoint, by name, without the word vectors."""
-    net = torch.load(work / "state-marginal.pt", weights_only=True)["net"]
-    names = {
-        name.removeprefix("body."): value for name, value in net.items() if "word_embeddings" not in name
+def trained(works: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The mean of the last checkpoints' weights, by name, without the word vectors."""
+    nets = [torch.load(work / "state-marginal.pt", weights_only=True)["net"] for work in works]
+    return {
+        name.removeprefix("body."): np.mean([net[name].float().numpy() for net in nets], axis=0)
+        for name in nets[0]
+        if "word_embeddings" not in name
     }
-    return {name: value.float().numpy() for name, value in names.items()}
 
 
 def shipped(path: Path) -> dict[str, np.ndarray]:
@@ -242,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--form", choices=("dynamic", "weights", "float"), default="dynamic")
     given = parser.parse_args()
