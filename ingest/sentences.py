@@ -22,6 +22,12 @@ _MARKER = re.compile(
 )
 # Of these, what a wrapped line may start with as well: "on level\n4. It", "at\n4.1 million".
 _NUMBER = re.compile(r"\s*(\d{1,2}(?:\.\d{1,2})*)\.?\s")
+# "06:55 Gate opened", "[2024-03-05 18:02:11] login": entries of a log. One such line alone is wrapped prose.
+_STAMP = re.compile(
+    r"\s*\[?(?:\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?|\d{1,2}:\d\d(?::\d\d)?(?: ?[ap]m)?"
+    r"|\d{1,2}\.\d\d ?(?:[ap]m|h))"
+    r"(?:[.,]\d+)?Z?\]?[ –-]+[^\W_]"
+)
 _ENDED = re.compile(r"[.!?:;…।。！？][\s)\]\"'”’»*_]*$")
 _LINE_END = re.compile("[\n\r\f\u2029]")
 _HEADING = re.compile(r"\s*#{1,6}\s")
@@ -78,7 +84,8 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
 
     Every character that is not white space lies in exactly one span. A blank line, a form feed and a
     paragraph separator end a sentence; a single line end does only beside a table row (a line with a tab),
-    after a heading (`# …`) and before a list marker. A number is a marker where a sentence has ended above it
+    after a heading (`# …`), before a list marker, and before a time where a line beside it or
+    the first of the paragraph starts with one, too. A number is a marker where a sentence has ended above it
     or its neighbour in counting starts a line of the paragraph too. Never raises; linear time for any text.
     """
     spans = [
@@ -95,11 +102,11 @@ def _segments(text: str) -> Iterator[Span]:
     lines = _LINE_END.split(text.replace("\r\n", " \n"))
     start = position = 0
     before = ""
-    for line, counted in zip(lines, _counted(lines), strict=True):
+    for line, counted, stamped in zip(lines, _counted(lines), _stamped(lines), strict=True):
         paragraph = position > 0 and text[position - 1] in "\f\u2029"
         alone = _TABLE_ROW.match(line) or _TABLE_ROW.match(before) or _HEADING.match(before)
         alone = alone or (_LABELLED.match(line) and _LABELLED.match(before))
-        if paragraph or alone or not line.strip() or _is_marked(line, before, counted):
+        if paragraph or alone or not line.strip() or stamped or _is_marked(line, before, counted):
             yield start, position
             start = position
         position += len(line) + 1
@@ -115,6 +122,19 @@ def _counted(lines: list[str]) -> list[set[str]]:
         if number := _NUMBER.match(line):
             shared[-1].add(number[1])
     return shared[1:]
+
+
+def _stamped(lines: list[str]) -> list[bool]:
+    """For each line, whether it starts an entry of a log."""
+    stamps = [_STAMP.match(line) is not None for line in lines]
+    out, log = [], False
+    for number, stamp in enumerate(stamps):
+        if not number or not lines[number - 1].strip():
+            log = stamp
+        beside = stamps[max(0, number - 1) : number] + stamps[number + 1 : number + 2]
+        log = log or (stamp and any(beside))
+        out.append(stamp and log)
+    return out
 
 
 def _is_marked(line: str, before: str, counted: set[str]) -> bool:

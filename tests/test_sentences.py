@@ -126,6 +126,30 @@ def test_a_plain_word_is_no_abbreviation(text: str, parts: int) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
+        ("06:55 Gate opened, forklift 2 checked", "07:20 Six packs of oak, bay 1", "08:05 Sleepers, bay 3"),
+        ("18:02 Card 4471 entered,\nseen by the guard", "18:05 Card 4471 left"),
+        (
+            "Night log",
+            "[2024-03-05 18:02:11] disk full",
+            "[2024-03-05 18:02:15] paged Ann,\nno answer",
+            "19:00 up",
+        ),
+        ("9.30 am Coffee", "10.15 am Opening", "11.45 am Tea"),
+    ],
+)
+def test_entries_of_a_log_are_apart(lines: tuple[str, ...]) -> None:
+    text = "\n".join(lines)
+    assert tuple(text[start:end] for start, end in sentence_spans(text)) == lines
+
+
+def test_a_wrapped_line_may_start_with_a_time() -> None:
+    text = "We met at\n10:30 in the hall and left when\nthe bell rang at\n11:15 or so."
+    assert len(sentence_spans(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
         ("Working press.   6.2 bar", "Test press.      9.3 bar", "Relief press.    7.0 bar"),
         ("Max. pressure: 16 bar", "Min. temp.: -20 °C", "Max. temp.: 120 °C", "Weight: 3.4 kg"),
         ("Kick-off: 3 May 2024", "Design freeze: 14 June 2024", "Delivery: Q3/2024"),
