@@ -113,7 +113,7 @@ def role_of(name: str, question: Question, splits: dict[str, str]) -> str:
     if name == "sample":
         return "fit" if splits[question.id] == "tune" else "report"
     if name == NEAR_MISSES:
-        return {"near": "fit", "near_choose": "apart", "near_report": "report"}[part_of(question.asked_of)]
+        return {"near": "fit", "near_choose": "apart"}.get(part_of(question.asked_of), "report")
     if name.startswith("train_"):
         return "fit"
     if half_of(question) == "odd":

@@ -74,6 +74,30 @@ def test_a_line_that_pages_repeat_without_a_number_is_said_once_below_no_heading
     assert (document.text[last.start : last.end], last.section, last.page) == (foot[3], (), 1)
 
 
+@pytest.mark.parametrize(
+    ("foot", "title"),
+    [
+        ("Merrow Ltd | Annual Report 2023 | {}", "Merrow Ltd | Annual Report 2023"),
+        ("{}   Merrow Ltd – Annual Report", "Merrow Ltd – Annual Report"),
+        ("Annual report of Merrow Ltd, page {} of 9", "Annual report of Merrow Ltd"),
+        ("Merrow Ltd | Report 2023 | {}", "ANNUAL REPORT"),
+        ("Annual report {}", "ANNUAL REPORT"),
+    ],
+)
+def test_a_running_line_that_says_the_title_and_more_is_the_title(read, foot: str, title: str) -> None:
+    bodies = {
+        n: [f"Sales of unit {n} grew.", f"Its costs fell by {n} %.", "We go on."] for n in (11, 27, 35, 4)
+    }
+    pages = [
+        [*paragraph(72, 700, body), (72, 40, 8, foot.format(number))]
+        for number, body in enumerate(bodies.values(), start=1)
+    ]
+    pages[0].insert(0, (72, 740, 18, "ANNUAL REPORT"))
+    document = read(pdf_bytes(pages))
+    assert document.title == title
+    assert document.text.count("Merrow") == 0
+
+
 def test_the_header_of_a_table_that_goes_on_over_pages_stays(read) -> None:
     rows = [("Part", "Number"), ("Anode", "12"), ("Cathode", "7"), ("Shell", "3")]
     page = [

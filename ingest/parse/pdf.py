@@ -16,10 +16,10 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from ingest.parse.boxes import PageText, Word, turn
-from ingest.parse.canonical import Piece, one_line
+from ingest.parse.canonical import Piece, declared_title, one_line
 from ingest.parse.headings import mark_headings
 from ingest.parse.layout import page_rows
-from ingest.parse.metadata import pdf_date
+from ingest.parse.metadata import clean_metadata, pdf_date
 from ingest.parse.paragraphs import (
     Block,
     block_piece,
@@ -30,7 +30,7 @@ from ingest.parse.paragraphs import (
     vocabulary,
 )
 from ingest.parse.problems import encrypted, failed, skipped
-from ingest.parse.running import without_running
+from ingest.parse.running import full_title, without_running
 
 _SOFT_HYPHENS = frozenset((0x02, 0xFFFE))
 _SPACES = frozenset((0x20, 0x09, 0xA0, 0x0D, 0x0A, 0x00))
@@ -63,7 +63,7 @@ def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
         metadata = _properties(document)
         if without:
             metadata.append(("pages_without_text", ", ".join(map(str, without))))
-        pieces, replaced = _pieces(pages, list(_outline(document)))
+        pieces, replaced = _pieces(pages, list(_outline(document)), metadata)
         if replaced:
             metadata.append(("replaced_characters", replaced))
         return pieces, metadata, len(pages)
@@ -71,9 +71,12 @@ def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
         document.close()
 
 
-def _pieces(pages: list[PageText], outline: list[tuple[int, str, int]]) -> tuple[list[Piece], int]:
-    """Pieces of all pages, and how many characters were replaced."""
-    rows, once = without_running([page_rows(page) for page in pages])
+def _pieces(
+    pages: list[PageText], outline: list[tuple[int, str, int]], metadata: list[tuple[str, object]]
+) -> tuple[list[Piece], int]:
+    """Pieces of all pages, and how many characters were replaced. Completes the title in the metadata."""
+    whole = [page_rows(page) for page in pages]
+    rows, once = without_running(whole)
     counted = counted_rows(rows)
     blocks = [page_blocks(one, counted) for one in rows]
     words = vocabulary(pages)
@@ -81,7 +84,16 @@ def _pieces(pages: list[PageText], outline: list[tuple[int, str, int]]) -> tuple
     turns = {page.number: page.quarter_turns for page in pages}
     running = [Block("paragraph", (row,), depth=1) for row in once]  # below no heading
     made = [block_piece(block, words, turns[block.rows[0].page]) for block in (*over_pages(marked), *running)]
-    return [piece for piece, _ in made], sum(count for _, count in made)
+    pieces = [piece for piece, _ in made]
+    declared = declared_title(clean_metadata(metadata))
+    titles = (
+        [declared]
+        if declared
+        else [one.text for one in pieces if one.kind == "heading" and one.page == pieces[0].page]
+    )
+    if title := full_title(titles, whole, rows):
+        metadata[:] = [("title", title), *(pair for pair in metadata if pair[0] != "title")]
+    return pieces, sum(count for _, count in made)
 
 
 def _open(data: bytes) -> Any:

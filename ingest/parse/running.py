@@ -26,6 +26,9 @@ _PAGE_WORD = re.compile(
 _ALONE = re.compile(rf"^\W*(\d{{1,4}}){_OF}?\W*$", re.IGNORECASE)
 _AT_AN_END = re.compile(r"^\W*(\d{1,4})\s+\D*$|^\D.*?\s(\d{1,4})\W*$")
 _NUMBERS = re.compile(r"\d+|\s+")
+_WORDS = re.compile(r"\w+")
+_TITLE = 100  # characters of a running line that may be a title
+_PARTING = " \t,;|–—-·•/"
 _ENDS = (".", "!", "?", ":", ";", ",")
 
 
@@ -73,6 +76,32 @@ def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row]]:
     gone = {id(row) for row in numbered}
     once = [group[0].row for group in repeated if id(group[0].row) not in gone]
     return kept, [row for row in once if row.text not in said]
+
+
+def full_title(titles: Sequence[str], pages: Sequence[Rows], left: Sequence[Rows]) -> str:
+    """The running line that says one of the titles and more, without its page number; "" if none does.
+
+    "Apple Inc. | Q3 2022 Form 10-Q" tells a document from its neighbours, "FORM 10-Q" on its first page does
+    not. `left` are the rows of each page that are not running.
+    """
+    kept = {id(row) for rows in left for row in rows}
+    lines = Counter(_unpaged(row.text) for rows in pages for row in rows if id(row) not in kept)
+    known = [words for title in titles if (words := frozenset(_WORDS.findall(title.casefold())))]
+    for line, count in lines.most_common():
+        said = frozenset(_WORDS.findall(line.casefold()))
+        if count >= _OFTEN and len(line) <= _TITLE and any(words < said for words in known):
+            return line
+    return ""
+
+
+def _unpaged(text: str) -> str:
+    """The line without its page number, the word before it and what parts it from the rest."""
+    if not (found := _PAGE_WORD.match(text) or _AT_AN_END.match(text)):
+        return text.strip()
+    start, end = next(span for span in map(found.span, range(1, found.re.groups + 1)) if span[0] >= 0)
+    before = re.sub(rf"{_PAGE}$", "", text[:start], flags=re.IGNORECASE)
+    behind = re.sub(rf"^{_OF}", "", text[end:], flags=re.IGNORECASE)
+    return f"{before.rstrip(_PARTING)}{behind.lstrip(_PARTING)}"
 
 
 def _edges(rows: Rows) -> Iterator[_Edge]:
