@@ -1,6 +1,8 @@
 """Questions that a passage almost answers, for the reader: `near_misses/` and the train sets.
 
-    python benchmarks/reader_near_misses.py --work DIR    near.jsonl, near_choose.jsonl, near_report.jsonl
+    python benchmarks/reader_near_misses.py --work DIR    near.jsonl, near_choose, near_report, rows_report
+    python benchmarks/reader_near_misses.py --work DIR --others train.jsonl --most N --seed S
+                                    mixed.jsonl, too: near.jsonl with N pairs of these, cut anew by --again
     python benchmarks/reader_near_misses.py --set DIR     the same as a set for `ragqa eval`, for selection
 
 A line of `questions.jsonl` is {"doc", "question", "answer", "kind"}: `doc` is the id of a document of a
@@ -8,30 +10,41 @@ A line of `questions.jsonl` is {"doc", "question", "answer", "kind"}: `doc` is t
 of it that answer, or null. Of each document three have an answer and four have none: one word is another
 ("swapped"), the opposite, another condition, attribute, verb or role is asked for, a reason or what came
 next. A large language model wrote them, passage by passage: squad2's even half has such of four articles.
-One document in twelve is kept apart for choosing, the passages `report#…` for figures.
+One document in twelve is kept apart for choosing, the passages `report…#…` for figures.
 
-The pairs are those of `reader_data.py`: each question beside a window of its passage.
+The pairs are those of `reader_data.py`: each question beside a window of its passage. A line of a passage
+is a sentence: rows stand there as the reader gets them, with the names of their columns.
 """
 
 import argparse
 import json
 import random
+import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from zlib import crc32
 
-from reader_data import DATA, TRAINING, Maker, crop, find, words, write
+from reader_data import DATA, TRAINING, Maker, Source, again, crop, find, size, words, write
 
+from ingest.sentences import sentence_spans
 from ragqa.evaluation.question_set import SetDocument, read_set
 
 NEAR_MISSES = Path(__file__).parent / "near_misses"
 APART = 12
+CELL = re.compile(r"[^:;]{1,40}: ")
+CELLS = re.compile(r"; (?=[^:;]{1,40}: )")
 
 
 def part_of(document: str) -> str:
-    if document.startswith("report#"):
-        return "near_report"
+    if document.startswith("report"):
+        return "rows_report" if is_rows(document) else "near_report"
     return "near" if crc32(document.encode()) % APART else "near_choose"
+
+
+def is_rows(document: str) -> bool:
+    """Tables and lists, a row or an item a line."""
+    return "rows#" in document
 
 
 def lines(path: Path) -> list[dict]:
@@ -45,50 +58,85 @@ def documents(wanted: set[str]) -> list[SetDocument]:
     return [one for one in (*written, *(one for read in sets for one in read.documents)) if one.id in wanted]
 
 
+def source_by_lines(title: str, text: str) -> Source:
+    """The passage cut into sentences, none longer than its line."""
+    found, begin = [], 0
+    for line in text.split("\n"):
+        found += [(begin + start, begin + end) for start, end in sentence_spans(line)]
+        begin += len(line) + 1
+    sentences = tuple(" ".join(text[start:end].split()) for start, end in found)
+    return Source(title, sentences, tuple(start for start, _ in found), tuple(map(size, sentences)))
+
+
 def pairs_of(row: dict, maker: Maker) -> Iterator[dict]:
     """The question beside a window around its answer, or around the sentence with most of its words."""
     source = maker.sources[row["doc"]]
     marks = find(source.sentences, row["answer"]) if row["answer"] else []
     if row["answer"] and not marks:
         return
+    if is_rows(row["doc"]) and len({mark.sentence for mark in marks}) > 1:
+        return  # the cell stands in several rows, and which of them answers is not known
     asked = words(row["question"])
     shares = [len(asked & words(sentence)) for sentence in source.sentences]
     nearest = shares.index(max(shares))
     # Where the answer stands several times, the sentence with most of the question's words has it.
     best = max(marks, key=lambda mark: shares[mark.sentence]).sentence if marks else nearest
     kind = "answered" if marks else "unanswerable"
-    window = crop(source, best, maker.draw, wide=maker.draw.random() < 0.5)
+    window = crop(source, best, maker.draw, wide=maker.draw.random() < (0.8 if is_rows(row["doc"]) else 0.5))
     yield maker.pair(kind, row["question"], source, window, marks) | {"asks": row["kind"]}
 
 
 def write_set(folder: Path, rows: list[dict], found: list[SetDocument]) -> None:
-    """The questions as a set: `asked_of` is known of those without an answer, too."""
-    texts = {one.id: one.text for one in found}
-    questions = [
-        {
-            "id": f"near-{number}",
-            "question": row["question"],
-            "answers": [row["answer"]] if row["answer"] else [],
-            "gold_doc_ids": [row["doc"]] if row["answer"] else [],
-            "evidence": [evidence(row, texts[row["doc"]])] if row["answer"] else [],
-            "answerable": row["answer"] is not None,
-            "meta": {"nearest_doc": row["doc"], "kind": row["kind"]},
-        }
-        for number, row in enumerate(rows)
-    ]
+    """The questions as a set: `asked_of` is known of those without an answer, too.
+
+    Tables stand there as Markdown; a question whose answer is in no cell of one, or in several, is left out.
+    """
+    texts = {one.id: with_tables(one.text) if is_rows(one.id) else one.text for one in found}
+    questions = []
+    for number, row in enumerate(rows):
+        answer, text = row["answer"], texts[row["doc"]]
+        if answer and is_rows(row["doc"]):
+            answer = answer.rpartition(": ")[2]
+            if text.count(answer) != 1:
+                continue
+        questions.append(
+            {
+                "id": f"near-{number}",
+                "question": row["question"],
+                "answers": [answer] if answer else [],
+                "gold_doc_ids": [row["doc"]] if answer else [],
+                "evidence": [evidence(row["doc"], answer, text)] if answer else [],
+                "answerable": answer is not None,
+                "meta": {"nearest_doc": row["doc"], "kind": row["kind"]},
+            }
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "questions.jsonl", questions)
-    write(folder / "documents.jsonl", [{"id": d.id, "title": d.title, "text": d.text} for d in found])
+    write(folder / "documents.jsonl", [{"id": d.id, "title": d.title, "text": texts[d.id]} for d in found])
 
 
-def evidence(row: dict, text: str) -> dict:
-    start = text.index(row["answer"])
-    return {
-        "doc_id": row["doc"],
-        "quotes": [row["answer"]],
-        "start": start,
-        "end": start + len(row["answer"]),
-    }
+def with_tables(text: str) -> str:
+    """Lines that say the same column first, one after the other, as one Markdown table."""
+
+    def first(line: str) -> str:
+        return line.partition(": ")[0] if line.count("; ") and CELL.match(line) else ""
+
+    out = []
+    for name, grouped in groupby(text.split("\n"), key=first):
+        mine = list(grouped)
+        if not name or len(mine) < 2:
+            out += mine
+            continue
+        rows = [dict(cell.partition(": ")[::2] for cell in CELLS.split(line)) for line in mine]
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        out += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+        out += [f"| {' | '.join(row.get(column, '') for column in columns)} |" for row in rows] + [""]
+    return "\n".join(out)
+
+
+def evidence(document: str, answer: str, text: str) -> dict:
+    start = text.index(answer)
+    return {"doc_id": document, "quotes": [answer], "start": start, "end": start + len(answer)}
 
 
 def main() -> None:
@@ -96,6 +144,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path)
+    parser.add_argument("--others", type=Path, help="what `reader_data.py` wrote")
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--most", type=int, default=8_000)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", type=Path, dest="folder")
     given = parser.parse_args()
     rows = lines(NEAR_MISSES / "questions.jsonl")
@@ -105,10 +157,20 @@ def main() -> None:
     if not given.work:
         return
     maker = Maker("near_misses", found, {})
-    kept: dict[str, list[dict]] = {"near": [], "near_choose": [], "near_report": []}
+    maker.draw = random.Random(f"near misses {given.seed}")
+    for row in lines(NEAR_MISSES / "passages.jsonl"):
+        maker.sources[row["id"]] = source_by_lines(row["title"], row["text"])
+    kept: dict[str, list[dict]] = {"near": [], "near_choose": [], "near_report": [], "rows_report": []}
     for row in rows:
         kept[part_of(row["doc"])] += pairs_of(row, maker)
-    random.Random(0).shuffle(kept["near"])
+    draw = random.Random(given.seed)
+    draw.shuffle(kept["near"])
+    if given.others:
+        others = lines(given.others)
+        draw.shuffle(others)
+        others = again(others) if given.again else others
+        kept["mixed"] = [*kept["near"], *others[: given.most]]
+        draw.shuffle(kept["mixed"])
     given.work.mkdir(parents=True, exist_ok=True)
     for name, pairs in kept.items():
         write(given.work / f"{name}.jsonl", pairs)

@@ -247,7 +247,10 @@ def train(given: argparse.Namespace) -> None:
 
 
 def go_on_from(net: Net, path: Path) -> None:
-    """Load what an exported file holds; the word vectors stay the base's."""
+    """Load what a checkpoint or an exported file holds; of this the word vectors stay the base's."""
+    if path.suffix == ".pt":
+        net.load_state_dict(torch.load(path, weights_only=True)["net"], strict=False)
+        return
     from reader_export import shipped
 
     own = {f"body.{name}": name for name in net.body.state_dict()}
@@ -334,7 +337,9 @@ def main() -> None:
     parser.add_argument(
         "--decay", type=int, default=0, help="the step from which the rate falls to 0 at --steps"
     )
-    parser.add_argument("--from", dest="from_file", type=Path, help="an exported file to go on from")
+    parser.add_argument(
+        "--from", dest="from_file", type=Path, help="a checkpoint or exported file to go on from"
+    )
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--head", choices=("marginal", "span"), default="marginal")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ingest.embed import WordVectors, inference_session, word_pieces, word_vectors
 
-WEIGHTS_SHA256 = "d405f013f9d33510f58b1891330272e269bc2b3dc0076b83223fc1a88b11ecac"
+WEIGHTS_SHA256 = "94bd1f6f6d510047c139adb879946350a1188cb4f35d104273a2bbf9d3294493"
 MAX_TOKENS = 256
 QUESTION_TOKENS = 48
 TITLE_TOKENS = 24

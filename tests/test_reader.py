@@ -40,13 +40,7 @@ def best(reader: Reader, question: str, window: Window) -> int:
         ("How far away is the light visible?", LIGHTHOUSE, 2),
         ("How many steps are there?", LIGHTHOUSE, 3),
         ("When does the bakery open?", BAKERY, 0),
-        pytest.param(
-            "On which day can I buy rye bread?",
-            BAKERY,
-            1,
-            # In floats 0.7 for the weekdays and 1.9 for Fridays, rounded to int8 2.0 and 1.6.
-            marks=pytest.mark.xfail(strict=True, reason="rounding the weights turns it round"),
-        ),
+        ("On which day can I buy rye bread?", BAKERY, 1),
     ],
 )
 def test_the_sentence_that_answers_comes_first(
