@@ -28,7 +28,7 @@ from ragqa.proposals import ASKS_YES_OR_NO, NONE, Proposals, proposals_of
 from ragqa.reader import Reading, Window
 from ragqa.types import ContextBlock
 from ragqa.versions import is_quoted, of_another_time, outdated
-from ragqa.voices import amends, both_sides, claim_of, differ, other_side
+from ragqa.voices import amended_by, both_sides, claim_of, differ, other_side
 from ragqa.windows import expected_answer, passages_of, read_answers, read_confidence, read_features
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -121,7 +121,10 @@ class Judgement:
         everything = [one for made in self.pieces for one in made.candidates]
         other = amendment_of(best, everything)
         if other is None:
-            other = other_side(best, [one for one in same_age if self._weighs(one, best)])
+            near = [one for one in same_age if one.score >= best.score - AMENDMENT]
+            other = amended_by(best, near)
+        if other is None:
+            other = other_side(best, [one for one in same_age if one.score >= OTHER_SIDE])
         if other is not None:
             sentences = both_sides(best, other, sentences)[:ANSWER_SENTENCES]
         else:
@@ -139,11 +142,6 @@ class Judgement:
         )
         near = (one for one in own if one.score >= best.score - REPLY and differ(best.claim, one.claim))
         return next(near, best) if is_quoted(best.block) else best
-
-    def _weighs(self, one: Candidate, best: Candidate) -> bool:
-        """Whether the candidate scores high enough to be shown where it answers differently."""
-        near = one.score >= best.score - AMENDMENT and (amends(one) or amends(best))
-        return one.score >= OTHER_SIDE or near
 
     @property
     def surplus(self) -> float:

@@ -17,7 +17,8 @@ Claim = frozenset[str]
 
 _YEAR = re.compile(r"#(?:1\d|20)\d\d")
 _AMENDS = re.compile(
-    r"\b(?:is|are|be)(?: hereby)? (?:amended|replaced|superseded|deleted|varied)\b|\bwith effect from\b",
+    r"\b(?:is|are|be)(?: hereby)? (?:amended|replaced|superseded|deleted|varied"
+    r"|(?:increased|reduced|raised|lowered|extended|shortened) (?:from|to))\b|\bwith effect from\b",
     re.IGNORECASE,
 )
 
@@ -62,7 +63,21 @@ def other_side(best: Candidate, candidates: Sequence[Candidate]) -> Candidate | 
 
 def amends(one: Candidate) -> bool:
     """Whether the sentence says that it changes what another document says, as amendments of contracts do."""
-    return _AMENDS.search(one.shown) is not None
+    return _AMENDS.search(one.said) is not None
+
+
+def amended_by(best: Candidate, candidates: Sequence[Candidate]) -> Candidate | None:
+    """The first of the candidates of another document that changes what the best says, or is changed by it.
+
+    Where the reader found no words that answer, each of the two has to name a number that the other has not.
+    """
+    for one in candidates:
+        if one.block.document_id != best.block.document_id and (amends(one) or amends(best)):
+            ours, theirs = _forms(best.shown), _forms(one.shown)
+            counted = _numbers(ours - theirs) and _numbers(theirs - ours)
+            if differ(best.claim, one.claim) if best.claim and one.claim else counted:
+                return one
+    return None
 
 
 def both_sides(best: Candidate, other: Candidate, near: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -15,7 +15,7 @@ from ragqa.llm.extractive import DIFFER, ExtractiveEngine, reply
 from ragqa.reader import Reader, Reading, Window, answer_words
 from ragqa.selection import judge, select
 from ragqa.types import ContextBlock, Prompt
-from ragqa.voices import both_sides, claim_of, differ, other_side
+from ragqa.voices import amended_by, both_sides, claim_of, differ, other_side
 from tests.blocks import embed, make_block
 from tests.conftest import Run
 
@@ -200,6 +200,31 @@ def test_what_an_amendment_changes_is_shown_beside_it(tmp_path: Path, ragqa: Run
     assert shown.startswith("The documents differ:")
     assert "128,000" in shown
     assert "141,500" in shown
+
+
+def voice(said: str, document: str = "a.md", opening: str = "") -> Candidate:
+    return Candidate(make_block(document, said), 0, len(said), said, said, opening=opening)
+
+
+POLICY = "Cover: Pollution (sudden); Limit any one claim: £2,000,000; Excess: £25,000"
+RAISED = "(a) the Limit any one claim for Pollution (sudden) {} £3,500,000, the Excess unchanged;"
+
+
+def test_an_amendment_of_numbers_needs_no_words_of_the_reader() -> None:
+    best = voice(POLICY)
+    changes = voice(RAISED.format("is increased to"), "b.md")
+    assert amended_by(best, [best, changes]) is changes
+    assert amended_by(changes, [changes, best]) is best
+    opened = voice(RAISED.format("shall be"), "b.md", "It is agreed that with effect from 1 May:")
+    assert amended_by(best, [opened]) is opened
+
+
+def test_what_says_the_same_or_amends_nothing_is_no_amendment() -> None:
+    best = voice(POLICY)
+    assert amended_by(best, [voice(RAISED.format("is increased to"))]) is None
+    assert amended_by(best, [voice(RAISED.format("is"), "b.md")]) is None
+    same = "With effect from May the limit any one claim is £2,000,000, the Excess £25,000."
+    assert amended_by(best, [voice(same, "b.md")]) is None
 
 
 def test_a_mail_is_heard_before_what_it_quotes(tmp_path: Path, ragqa: Run) -> None:
