@@ -190,8 +190,8 @@ def best_threshold(cases: Sequence[Case], sure: np.ndarray, balance: Balance = b
 def best_margin(found: Sequence[Scored], balance: Balance = balance) -> float:
     """How far below the best a sentence may score to be quoted too: where precision and recall balance.
 
-    Of margins all but equal to the best, the one in the middle: of the smallest people miss the second half of
-    what they asked for, of the largest they complain of one quote too many.
+    Of margins all but equal to the best, the one in the middle: with the smallest people miss half of what
+    they asked for, with the largest they complain of one quote too many.
     """
     scored = [one for one in found if one.case.answerable and one.gold.any()]
     weight = balance([(one.case.set_name, True) for one in scored])
