@@ -63,7 +63,10 @@ def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
         metadata = _properties(document)
         if without:
             metadata.append(("pages_without_text", ", ".join(map(str, without))))
-        pieces, replaced = _pieces(pages, list(_outline(document)), metadata)
+        declared = declared_title(clean_metadata(metadata))
+        pieces, replaced, title = _pieces(pages, list(_outline(document)), declared)
+        if title:
+            metadata = [("title", title), *(pair for pair in metadata if pair[0] != "title")]
         if replaced:
             metadata.append(("replaced_characters", replaced))
         return pieces, metadata, len(pages)
@@ -72,9 +75,9 @@ def read_pdf(data: bytes) -> tuple[list[Piece], list[tuple[str, object]], int]:
 
 
 def _pieces(
-    pages: list[PageText], outline: list[tuple[int, str, int]], metadata: list[tuple[str, object]]
-) -> tuple[list[Piece], int]:
-    """Pieces of all pages, and how many characters were replaced. Completes the title in the metadata."""
+    pages: list[PageText], outline: list[tuple[int, str, int]], declared: str
+) -> tuple[list[Piece], int, str]:
+    """Pieces of all pages, how many characters were replaced, and the title as the pages' heads say it."""
     whole = [page_rows(page) for page in pages]
     rows, once = without_running(whole)
     counted = counted_rows(rows)
@@ -85,15 +88,9 @@ def _pieces(
     running = [Block("paragraph", (row,), depth=1) for row in once]  # below no heading
     made = [block_piece(block, words, turns[block.rows[0].page]) for block in (*over_pages(marked), *running)]
     pieces = [piece for piece, _ in made]
-    declared = declared_title(clean_metadata(metadata))
-    titles = (
-        [declared]
-        if declared
-        else [one.text for one in pieces if one.kind == "heading" and one.page == pieces[0].page]
-    )
-    if title := full_title(titles, whole, rows):
-        metadata[:] = [("title", title), *(pair for pair in metadata if pair[0] != "title")]
-    return pieces, sum(count for _, count in made)
+    headings = [one.text for one in pieces if one.kind == "heading" and one.page == pieces[0].page]
+    title = full_title([declared] if declared else headings, whole, rows)
+    return pieces, sum(count for _, count in made), title
 
 
 def _open(data: bytes) -> Any:
