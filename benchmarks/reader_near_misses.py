@@ -97,7 +97,7 @@ def write_set(folder: Path, rows: list[dict], found: list[SetDocument]) -> None:
         answer, text = row["answer"], texts[row["doc"]]
         if answer and is_rows(row["doc"]):
             answer = answer.rpartition(": ")[2]
-            if text.count(answer) != 1:
+            if "; " in row["answer"] or text.count(answer) != 1:
                 continue
         questions.append(
             {

@@ -249,7 +249,7 @@ def train(given: argparse.Namespace) -> None:
 def go_on_from(net: Net, path: Path) -> None:
     """Load what a checkpoint or an exported file holds; of this the word vectors stay the base's."""
     if path.suffix == ".pt":
-        net.load_state_dict(torch.load(path, weights_only=True)["net"], strict=False)
+        net.load_state_dict(torch.load(path, weights_only=True)["net"])
         return
     from reader_export import shipped
 

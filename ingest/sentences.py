@@ -24,9 +24,15 @@ _MARKER = re.compile(
 _NUMBER = re.compile(r"\s*(\d{1,2}(?:\.\d{1,2})*)\.?\s")
 # "06:55 Gate opened", "[2024-03-05 18:02:11] login": entries of a log. One such line alone is wrapped prose.
 _STAMP = re.compile(
-    r"\s*\[?(?:\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?|\d{1,2}:\d\d(?::\d\d)?(?: ?[ap]m)?"
-    r"|\d{1,2}\.\d\d ?(?:[ap]m|h))"
-    r"(?:[.,]\d+)?Z?\]?[ –-]+[^\W_]"
+    r"\s*[\[(]?(?:\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}(?: \d\d:\d\d)?"
+    r"|(?:[A-Z][a-z]{2} {1,2}\d{1,2} )?\d{1,2}:\d\d(?::\d\d)?(?: ?[ap]\.?m)?|\d{1,2}\.\d\d ?(?:[ap]\.?m|h))"
+    r"(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?[\])]?:?[ |–-]+[\[<(]?[^\W_]",
+    re.IGNORECASE,
+)
+# Behind these a line goes on: "from 9:00 until" / "17:00 on weekdays".
+_GOES_ON = re.compile(
+    r"(?:[,–—-]|\b(?:a|after|and|at|before|between|by|for|from|in|of|on|or|since|than|the|till|to|until|with))\s*$",
+    re.IGNORECASE,
 )
 _ENDED = re.compile(r"[.!?:;…।。！？][\s)\]\"'”’»*_]*$")
 _LINE_END = re.compile("[\n\r\f\u2029]")
@@ -99,10 +105,11 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
 
 def _segments(text: str) -> Iterator[Span]:
     """Spans between the line ends that end a sentence."""
-    lines = _LINE_END.split(text.replace("\r\n", " \n"))
+    plain = text.replace("\r\n", " \n")
+    lines, ends = _LINE_END.split(plain), _LINE_END.findall(plain)
     start = position = 0
     before = ""
-    for line, counted, stamped in zip(lines, _counted(lines), _stamped(lines), strict=True):
+    for line, counted, stamped in zip(lines, _counted(lines), _stamped(lines, ends), strict=True):
         paragraph = position > 0 and text[position - 1] in "\f\u2029"
         alone = _TABLE_ROW.match(line) or _TABLE_ROW.match(before) or _HEADING.match(before)
         alone = alone or (_LABELLED.match(line) and _LABELLED.match(before))
@@ -124,15 +131,22 @@ def _counted(lines: list[str]) -> list[set[str]]:
     return shared[1:]
 
 
-def _stamped(lines: list[str]) -> list[bool]:
-    """For each line, whether it starts an entry of a log."""
-    stamps = [_STAMP.match(line) is not None for line in lines]
-    out, log = [], False
+def _stamped(lines: list[str], ends: list[str]) -> list[bool]:
+    """For each line, whether it starts an entry of a log. `ends` are what ends each line but the last."""
+    blank = [not line.strip() for line in lines]
+    begins = [not n or blank[n - 1] or ends[n - 1] in "\f\u2029" for n in range(len(lines))]
+    stamps = [
+        _STAMP.match(line) is not None and (begins[number] or not _GOES_ON.search(lines[number - 1]))
+        for number, line in enumerate(lines)
+    ]
+    out, log, first = [], False, False
     for number, stamp in enumerate(stamps):
-        if not number or not lines[number - 1].strip():
-            log = stamp
-        beside = stamps[max(0, number - 1) : number] + stamps[number + 1 : number + 2]
-        log = log or (stamp and any(beside))
+        if begins[number]:
+            log = False
+            first = stamp
+        above = not begins[number] and stamps[number - 1]
+        below = number + 1 < len(lines) and not begins[number + 1] and stamps[number + 1]
+        log = log or (stamp and (above or below or (first and not begins[number])))
         out.append(stamp and log)
     return out
 

@@ -122,9 +122,9 @@ class Judgement:
         other = amendment_of(best, everything)
         if other is None:
             near = [one for one in same_age if one.score >= best.score - AMENDMENT]
-            other = amended_by(best, near)
-        if other is None:
-            other = other_side(best, [one for one in same_age if one.score >= OTHER_SIDE])
+            high = [one for one in same_age if one.score >= OTHER_SIDE]
+            found = filter(None, (amended_by(best, near), other_side(best, high)))
+            other = max(found, key=lambda one: one.score, default=None)
         if other is not None:
             sentences = both_sides(best, other, sentences)[:ANSWER_SENTENCES]
         else:

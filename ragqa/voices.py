@@ -5,6 +5,7 @@ cannot be told from here which of them is wrong.
 """
 
 import re
+from calendar import month_name
 from collections.abc import Sequence
 
 from ragqa.candidates import Candidate
@@ -16,6 +17,10 @@ Claim = frozenset[str]
 """The words of an answer as they are compared, without those of the question."""
 
 _YEAR = re.compile(r"#(?:1\d|20)\d\d")
+_MONTHS = "|".join(month_name[1:])
+_DATE = re.compile(rf"\b\d{{1,2}} (?:{_MONTHS})\b|\b(?:{_MONTHS}) \d{{1,2}}\b")
+SHARED = 3
+"""Words that a sentence and what it amends have in common, at least, where no more is known of them."""
 _AMENDS = re.compile(
     r"\b(?:is|are|be)(?: hereby)? (?:amended|replaced|superseded|deleted|varied"
     r"|(?:increased|reduced|raised|lowered|extended|shortened) (?:from|to))\b|\bwith effect from\b",
@@ -69,15 +74,28 @@ def amends(one: Candidate) -> bool:
 def amended_by(best: Candidate, candidates: Sequence[Candidate]) -> Candidate | None:
     """The first of the candidates of another document that changes what the best says, or is changed by it.
 
-    Where the reader found no words that answer, each of the two has to name a number that the other has not.
+    Where the reader found no words that answer, the two have to share words, and each to name a number that
+    the other has not.
     """
     for one in candidates:
         if one.block.document_id != best.block.document_id and (amends(one) or amends(best)):
-            ours, theirs = _forms(best.shown), _forms(one.shown)
-            counted = _numbers(ours - theirs) and _numbers(theirs - ours)
-            if differ(best.claim, one.claim) if best.claim and one.claim else counted:
+            read = best.claim and one.claim
+            if _contradict(best, one) if read else _count_otherwise(best.shown, one.shown):
                 return one
     return None
+
+
+def _contradict(best: Candidate, one: Candidate) -> bool:
+    """Whether they answer differently, and not both with both answers."""
+    both = _says(best, one.claim) and _says(one, best.claim)
+    return differ(best.claim, one.claim) and not both
+
+
+def _count_otherwise(ours: str, theirs: str) -> bool:
+    """Whether two sentences on one thing have numbers of their own, days of dates aside."""
+    one, other = (_forms(_DATE.sub("", text)) for text in (ours, theirs))
+    shared = len(_words(one) & _words(other)) >= SHARED
+    return shared and bool(_numbers(one - other) and _numbers(other - one))
 
 
 def both_sides(best: Candidate, other: Candidate, near: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -80,22 +80,34 @@ def test_a_line_that_pages_repeat_without_a_number_is_said_once_below_no_heading
         ("Merrow Ltd | Annual Report 2023 | {}", "Merrow Ltd | Annual Report 2023"),
         ("{}   Merrow Ltd – Annual Report", "Merrow Ltd – Annual Report"),
         ("Annual report of Merrow Ltd, page {} of 9", "Annual report of Merrow Ltd"),
+        ("Annual Report of Riverside {}", "Annual Report of Riverside"),
         ("Merrow Ltd | Report 2023 | {}", "ANNUAL REPORT"),
         ("Annual report {}", "ANNUAL REPORT"),
+        ("Finance", "ANNUAL REPORT"),
+        ("Downloaded from www.merrow.example/annual report", "ANNUAL REPORT"),
+        ("Annual report, confidential {}", "ANNUAL REPORT"),
     ],
 )
 def test_a_running_line_that_says_the_title_and_more_is_the_title(read, foot: str, title: str) -> None:
+    assert read(reports(foot)).title == title
+
+
+@pytest.mark.parametrize("year", [2023, 2024])
+def test_a_number_that_does_not_go_up_with_the_pages_stays_in_the_title(read, year: int) -> None:
+    assert read(reports(f"Merrow Annual Report {year}")).title == f"Merrow Annual Report {year}"
+
+
+def reports(foot: str) -> bytes:
+    """Four pages with a foot, `{}` the page's number; the first has a title and, lower, another heading."""
     bodies = {
         n: [f"Sales of unit {n} grew.", f"Its costs fell by {n} %.", "We go on."] for n in (11, 27, 35, 4)
     }
     pages = [
-        [*paragraph(72, 700, body), (72, 40, 8, foot.format(number))]
+        [*paragraph(72, 660, body), (72, 40, 8, foot.format(number))]
         for number, body in enumerate(bodies.values(), start=1)
     ]
-    pages[0].insert(0, (72, 740, 18, "ANNUAL REPORT"))
-    document = read(pdf_bytes(pages))
-    assert document.title == title
-    assert document.text.count("Merrow") == 0
+    pages[0][:0] = [(72, 740, 20, "ANNUAL REPORT"), (72, 700, 14, "Finance")]
+    return pdf_bytes(pages)
 
 
 def test_the_header_of_a_table_that_goes_on_over_pages_stays(read) -> None:

@@ -134,7 +134,11 @@ def test_a_plain_word_is_no_abbreviation(text: str, parts: int) -> None:
             "[2024-03-05 18:02:15] paged Ann,\nno answer",
             "19:00 up",
         ),
-        ("9.30 am Coffee", "10.15 am Opening", "11.45 am Tea"),
+        ("9.30 AM Coffee", "10.15 AM Opening", "11.45 AM Tea"),
+        ("Mar  5 18:02:11 host up", "Mar  5 18:02:12 host down"),
+        ("2024-03-05T18:02:11+01:00 host up", "2024-03-05T18:02:12+01:00 host down"),
+        ("[18:02] <ann> the pump is off", "[18:03] <bob> on again"),
+        ("05/03/2024 18:02 | door opened", "05/03/2024 18:04 | door closed"),
     ],
 )
 def test_entries_of_a_log_are_apart(lines: tuple[str, ...]) -> None:
@@ -142,9 +146,24 @@ def test_entries_of_a_log_are_apart(lines: tuple[str, ...]) -> None:
     assert tuple(text[start:end] for start, end in sentence_spans(text)) == lines
 
 
-def test_a_wrapped_line_may_start_with_a_time() -> None:
-    text = "We met at\n10:30 in the hall and left when\nthe bell rang at\n11:15 or so."
-    assert len(sentence_spans(text)) == 1
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We met at\n10:30 in the hall and left when\nthe bell rang at\n11:15 or so.",
+        "The pump was replaced on\n2024-03-07 and the seal on\n2024-04-11 by the contractor.",
+        "The hall opens from 9:00 until\n17:00 on weekdays and from 10:00 until\n14:00 on Saturdays.",
+        "Trains leave at 06:10, 07:10,\n08:10 and 09:10 on weekdays, at\n09:40 and 10:40 on others.",
+        "It was closed at noon.\f10:30 is the first visit and\n11:30 the last",
+    ],
+)
+def test_a_wrapped_line_may_start_with_a_time(text: str) -> None:
+    assert len(sentence_spans(text)) == text.count("\f") + 1
+
+
+def test_an_entry_may_wrap_before_a_time() -> None:
+    lines = ("06:55 Gate opened and forklift 2 released at\n07:10 by Ann", "07:20 Closed")
+    text = "\n".join(lines)
+    assert tuple(text[start:end] for start, end in sentence_spans(text)) == lines
 
 
 @pytest.mark.parametrize(

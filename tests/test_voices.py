@@ -9,11 +9,12 @@ import pytest
 
 from ragqa.candidates import Candidate, pieces_of
 from ragqa.citations import check, parse_reply
+from ragqa.fitted import load_models
 from ragqa.judging import Judging
 from ragqa.llm.engine import GenerationOptions
 from ragqa.llm.extractive import DIFFER, ExtractiveEngine, reply
 from ragqa.reader import Reader, Reading, Window, answer_words
-from ragqa.selection import judge, select
+from ragqa.selection import Judgement, judge, select
 from ragqa.types import ContextBlock, Prompt
 from ragqa.voices import amended_by, both_sides, claim_of, differ, other_side
 from tests.blocks import embed, make_block
@@ -225,6 +226,41 @@ def test_what_says_the_same_or_amends_nothing_is_no_amendment() -> None:
     assert amended_by(best, [voice(RAISED.format("is"), "b.md")]) is None
     same = "With effect from May the limit any one claim is £2,000,000, the Excess £25,000."
     assert amended_by(best, [voice(same, "b.md")]) is None
+
+
+@pytest.mark.parametrize(
+    ("best", "other"),
+    [
+        ("The pump delivers 40 m³ in an hour.", "The pressure is reduced to 3 bar by valve V2."),
+        ("Notice is 3 months.", "With effect from 1 May 2024 the canteen opens at 8."),
+        (
+            "The entrance fee for adults is £20.",
+            "With effect from 1 May 2024 the entrance fee for adults is due.",
+        ),
+    ],
+)
+def test_numbers_of_other_things_and_days_are_no_amendment(best: str, other: str) -> None:
+    assert amended_by(voice(best), [voice(other, "b.md")]) is None
+
+
+def test_what_says_both_answers_on_either_side_is_no_amendment() -> None:
+    best = replace(voice("Adults pay £20, children £10."), claim=frozenset({"#10"}))
+    other = voice("With effect from May adults pay £20 and children £10.", "b.md")
+    assert amended_by(best, [replace(other, claim=frozenset({"#20"}))]) is None
+    changed = voice("With effect from May children pay £12.", "b.md")
+    assert amended_by(best, [replace(changed, claim=frozenset({"#12"}))]) is not None
+
+
+def test_a_contradiction_that_scores_higher_is_shown_before_an_amendment() -> None:
+    said = ("The fee is £20 per adult.", "The fee is £25 per adult.", "In winter the fee is reduced to £12.")
+    claims = ("#20", "#25", "#12")
+    voices = [
+        replace(voice(text, f"{number}.md"), claim=frozenset({claim}), score=11.0 - number)
+        for number, (text, claim) in enumerate(zip(said, claims, strict=True))
+    ]
+    _, reading = load_models()
+    chosen = Judgement(tuple(voices), 5.0, reading, frozenset()).selection()
+    assert chosen.sentences[:2] == tuple(voices[:2])
 
 
 def test_a_mail_is_heard_before_what_it_quotes(tmp_path: Path, ragqa: Run) -> None:

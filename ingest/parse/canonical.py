@@ -63,9 +63,8 @@ def assemble(
     if not text:
         raise skipped("empty", "The file holds no text.")
     declared = clean_metadata(metadata)
-    ordered = _title_order(text, elements) if headed else []
-    heading = next((text[e.start : e.end] for e in ordered), "")
-    title = declared_title(declared) or one_line(heading)[:500] or stem
+    heading = heading_title(pieces) if headed else ""
+    title = declared_title(declared) or heading[:500] or stem
     if replaced:
         declared = (*declared, ("replaced_characters", str(replaced)))
     encoded = text.encode("utf-8")
@@ -87,11 +86,15 @@ def declared_title(metadata: Metadata) -> str:
     return title if any(character.isalpha() for character in title) else ""
 
 
-def _title_order(text: str, elements: Sequence[Element]) -> list[Element]:
-    """Headings that may be the title: the highest of the first page, else the first; none with a number."""
-    headings = [e for e in elements if e.kind == "heading" and not _NUMBERED.match(text, e.start)]
-    first_page = [e for e in headings if e.page is not None and e.page == headings[0].page]
-    return sorted(first_page, key=lambda element: element.depth) or headings
+def heading_title(pieces: Sequence[Piece]) -> str:
+    """The heading that may be the title: of the first page the highest, else the first; numbered ones not."""
+    named = [(one, one_line(clean(one.text)[0])) for one in pieces if one.kind == "heading"]
+    named = [(one, text) for one, text in named if text and not _NUMBERED.match(text)]
+    if not named:
+        return ""
+    page = named[0][0].page
+    first_page = [pair for pair in named if page is not None and pair[0].page == page]
+    return min(first_page or named[:1], key=lambda pair: pair[0].depth)[1]
 
 
 def _lay_out(pieces: Sequence[Piece]) -> tuple[str, list[Element], list[Line], int]:

@@ -16,7 +16,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from ingest.parse.boxes import PageText, Word, turn
-from ingest.parse.canonical import Piece, declared_title, one_line
+from ingest.parse.canonical import Piece, declared_title, heading_title, one_line
 from ingest.parse.headings import mark_headings
 from ingest.parse.layout import page_rows
 from ingest.parse.metadata import clean_metadata, pdf_date
@@ -78,8 +78,7 @@ def _pieces(
     pages: list[PageText], outline: list[tuple[int, str, int]], declared: str
 ) -> tuple[list[Piece], int, str]:
     """Pieces of all pages, how many characters were replaced, and the title as the pages' heads say it."""
-    whole = [page_rows(page) for page in pages]
-    rows, once = without_running(whole)
+    rows, once, running_lines = without_running([page_rows(page) for page in pages])
     counted = counted_rows(rows)
     blocks = [page_blocks(one, counted) for one in rows]
     words = vocabulary(pages)
@@ -88,9 +87,8 @@ def _pieces(
     running = [Block("paragraph", (row,), depth=1) for row in once]  # below no heading
     made = [block_piece(block, words, turns[block.rows[0].page]) for block in (*over_pages(marked), *running)]
     pieces = [piece for piece, _ in made]
-    headings = [one.text for one in pieces if one.kind == "heading" and one.page == pieces[0].page]
-    title = full_title([declared] if declared else headings, whole, rows)
-    return pieces, sum(count for _, count in made), title
+    title = declared or heading_title(pieces)
+    return pieces, sum(count for _, count in made), full_title(title, running_lines)
 
 
 def _open(data: bytes) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest.parse.boxes import Row
+from ingest.sentences import Span
 
 Rows = Sequence[Row]
 
@@ -26,7 +27,12 @@ _PAGE_WORD = re.compile(
 _ALONE = re.compile(rf"^\W*(\d{{1,4}}){_OF}?\W*$", re.IGNORECASE)
 _AT_AN_END = re.compile(r"^\W*(\d{1,4})\s+\D*$|^\D.*?\s(\d{1,4})\W*$")
 _NUMBERS = re.compile(r"\d+|\s+")
-_WORDS = re.compile(r"\w+")
+_WORDS = re.compile(r"\w")
+_PAGE_BEFORE = re.compile(rf"[\[(]?\b{_PAGE}$", re.IGNORECASE)
+_OF_BEHIND = re.compile(rf"^{_OF}?[\])]?", re.IGNORECASE)
+_NOTICE = re.compile(
+    r"://|www\.|[@©]|\b(?:confidential|registered|downloaded|printed)\b|[a-z]\. [A-Z]", re.IGNORECASE
+)
 _TITLE = 100  # characters of a running line that may be a title
 _PARTING = " \t,;|–—-·•/"
 _ENDS = (".", "!", "?", ":", ";", ",")
@@ -51,57 +57,66 @@ class _Edge:
     @property
     def offset(self) -> int | None:
         """The page's number as printed, less the page's place in the file."""
+        span = self._number
+        return int(self.row.text[slice(*span)]) - self.row.page if span else None
+
+    @property
+    def unpaged(self) -> str:
+        """The line without that number, the word before it and what parts it from the rest."""
+        start, end = self._number or (len(self.row.text), len(self.row.text))
+        before = _PAGE_BEFORE.sub("", self.row.text[:start])
+        behind = _OF_BEHIND.sub("", self.row.text[end:])
+        return f"{before.rstrip(_PARTING)}{behind.lstrip(_PARTING)}"
+
+    @property
+    def _number(self) -> Span | None:
         text = self.row.text
         found = _PAGE_WORD.match(text) or _ALONE.match(text) or _AT_AN_END.match(text)
-        return int(next(filter(None, found.groups()))) - self.row.page if found else None
+        groups = range(1, found.re.groups + 1) if found else ()
+        return next((found.span(one) for one in groups if found and found[one]), None)
 
 
-def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row]]:
-    """The rows of each page without running ones, and of those that bear no page number one each.
+def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row], list[str]]:
+    """The rows of each page without running ones; of those that bear no page number one each; what all say.
 
-    These may say what nothing else does: an edition, an address. All rows stay where none would be left.
+    The second may say what nothing else does: an edition, an address. The third is without page numbers, what
+    most pages say first. All rows stay where none would be left.
     """
     groups: dict[tuple[str, bool], list[_Edge]] = defaultdict(list)
     for rows in pages:
         for edge in _edges(rows):
             groups[edge.form, edge.top].append(edge)
     size = _body_size(pages)
-    numbered = [edge.row for group in groups.values() for edge in _numbered(group, size)]
+    counting = [edge for group in groups.values() for edge in _numbered(group, size)]
+    numbered = [edge.row for edge in counting]
     repeated = [found for group in groups.values() if (found := _repeated(group, size, len(pages)))]
     running = {id(row) for row in (*numbered, *(edge.row for group in repeated for edge in group))}
     kept = [[row for row in rows if id(row) not in running] for rows in pages]
     if not any(kept):
-        return [list(rows) for rows in pages], []
+        return [list(rows) for rows in pages], [], []
     said = {row.text for rows in kept for row in rows}
     gone = {id(row) for row in numbered}
     once = [group[0].row for group in repeated if id(group[0].row) not in gone]
-    return kept, [row for row in once if row.text not in said]
+    texts = Counter(edge.unpaged for edge in counting)
+    texts += Counter(edge.row.text for group in repeated for edge in group if id(edge.row) not in gone)
+    return kept, [row for row in once if row.text not in said], [text for text, _ in texts.most_common()]
 
 
-def full_title(titles: Sequence[str], pages: Sequence[Rows], left: Sequence[Rows]) -> str:
-    """The running line that says one of the titles and more, without its page number; "" if none does.
+def full_title(title: str, running: Sequence[str]) -> str:
+    """The running line that says the title, of two words or more, and something else; the title if none does.
 
     "Apple Inc. | Q3 2022 Form 10-Q" tells a document from its neighbours, "FORM 10-Q" on its first page does
-    not. `left` are the rows of each page that are not running.
+    not. What pages say of themselves otherwise (addresses, notices, who printed them) are no titles.
     """
-    kept = {id(row) for rows in left for row in rows}
-    lines = Counter(_unpaged(row.text) for rows in pages for row in rows if id(row) not in kept)
-    known = [words for title in titles if (words := frozenset(_WORDS.findall(title.casefold())))]
-    for line, count in lines.most_common():
-        said = frozenset(_WORDS.findall(line.casefold()))
-        if count >= _OFTEN and len(line) <= _TITLE and any(words < said for words in known):
-            return line
-    return ""
-
-
-def _unpaged(text: str) -> str:
-    """The line without its page number, the word before it and what parts it from the rest."""
-    if not (found := _PAGE_WORD.match(text) or _AT_AN_END.match(text)):
-        return text.strip()
-    start, end = next(span for span in map(found.span, range(1, found.re.groups + 1)) if span[0] >= 0)
-    before = re.sub(rf"{_PAGE}$", "", text[:start], flags=re.IGNORECASE)
-    behind = re.sub(rf"^{_OF}", "", text[end:], flags=re.IGNORECASE)
-    return f"{before.rstrip(_PARTING)}{behind.lstrip(_PARTING)}"
+    wanted = re.sub(r"\s+", r"\\s+", re.escape(" ".join(title.split())).replace(r"\ ", " "))
+    said = re.compile(rf"(?<!\w){wanted}(?!\w)", re.IGNORECASE)
+    fuller = (
+        line
+        for line in running
+        if len(line) <= _TITLE and said.search(line) and _WORDS.search(said.sub("", line))
+    )
+    fuller = (line for line in fuller if not _NOTICE.search(line))
+    return next(fuller, title) if len(title.split()) > 1 else title
 
 
 def _edges(rows: Rows) -> Iterator[_Edge]:
