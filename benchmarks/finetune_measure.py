@@ -6,8 +6,9 @@
 
 `answer` never refuses and keeps, a question a line, what the model wrote, its log-odds of refusing and the
 quoting engine's of an answer being there; so `fit` can choose a rule on questions kept apart from training
-(`--part kept`: even half, subjects that no training example is of) and `report` can apply it to the odd half.
-A run that was stopped goes on. `fit` writes the rule into the adapter's configuration.
+(`--part kept`: even half, subjects that no training example is of; or what `reader_near_misses.py --apart`
+writes, which the reader never saw either) and `report` can apply it to the odd half. A run that was stopped
+goes on. `fit` writes the rule into the adapter's configuration.
 """
 
 import argparse
@@ -128,14 +129,16 @@ def score(line: dict, rule: RefusalRule) -> float:
 
 
 def fit(options: argparse.Namespace) -> None:
-    """The weight that separates best, the threshold where recall less over-refusal is largest.
+    """The weight that separates best, or `--judge`; the threshold where recall less over-refusal is largest.
 
     Sets weigh alike, whatever their size. The strict threshold refuses STRICT_RECALL of the unanswerable.
     """
     lines = read_lines(options.files)
     best = None
-    for weight in (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0):
-        rule = RefusalRule(DECISION_TOKENS, 0.0, 0.0, weight)
+    chooses = rule_of(options.adapter).chooses
+    weights = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    for weight in weights if options.judge is None else (options.judge,):
+        rule = RefusalRule(DECISION_TOKENS, 0.0, 0.0, weight, chooses)
         scores = np.asarray([score(line, rule) for line in lines])
         able = np.asarray([line["answerable"] for line in lines])
         area = auroc(scores[~able].tolist(), scores[able].tolist())
@@ -230,6 +233,7 @@ def main() -> None:
     fitting = commands.add_parser("fit")
     fitting.add_argument("files", type=Path, nargs="+")
     fitting.add_argument("--adapter", type=Path)
+    fitting.add_argument("--judge", type=float, help="the reader's weight, where it is not to be fitted")
     reporting = commands.add_parser("report")
     reporting.add_argument("files", type=Path, nargs="+")
     reporting.add_argument("--rule", type=Path, help="the adapter whose rule refuses")

@@ -3,7 +3,8 @@
     python benchmarks/reader_near_misses.py --work DIR    near.jsonl, near_choose, near_report, rows_report
     python benchmarks/reader_near_misses.py --work DIR --others train.jsonl --most N --seed S
                                     mixed.jsonl, too: near.jsonl with N pairs of these, cut anew by --again
-    python benchmarks/reader_near_misses.py --set DIR     the same as a set for `ragqa eval`, for selection
+    python benchmarks/reader_near_misses.py --set DIR [--apart]
+                                                          the same as a set for `ragqa eval`, for selection
 
 A line of `questions.jsonl` is {"doc", "question", "answer", "kind"}: `doc` is the id of a document of a
 `train_*` set or of `passages.jsonl` (papers of offices and workshops that do not exist), `answer` the words
@@ -149,11 +150,14 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=8_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", type=Path, dest="folder")
+    parser.add_argument("--apart", action="store_true", help="of these only what is kept apart for choosing")
     given = parser.parse_args()
     rows = lines(NEAR_MISSES / "questions.jsonl")
     found = documents({row["doc"] for row in rows})
     if given.folder:
-        write_set(given.folder, rows, found)
+        chosen = [row for row in rows if not given.apart or part_of(row["doc"]) == "near_choose"]
+        asked_of = {row["doc"] for row in chosen}
+        write_set(given.folder, chosen, [one for one in found if one.id in asked_of])
     if not given.work:
         return
     maker = Maker("near_misses", found, {})
