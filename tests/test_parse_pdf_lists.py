@@ -89,7 +89,10 @@ def test_a_line_that_pages_repeat_without_a_number_is_said_once_below_no_heading
     ],
 )
 def test_a_running_line_that_says_the_title_and_more_is_the_title(read, foot: str, title: str) -> None:
-    assert read(reports(foot)).title == title
+    document = read(reports(foot))
+    assert document.title == title
+    declares = dict(document.metadata).get("title")
+    assert declares == (None if title == "ANNUAL REPORT" else title)
 
 
 @pytest.mark.parametrize("year", [2023, 2024])

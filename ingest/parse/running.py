@@ -31,7 +31,7 @@ _WORDS = re.compile(r"\w")
 _PAGE_BEFORE = re.compile(rf"[\[(]?\b{_PAGE}$", re.IGNORECASE)
 _OF_BEHIND = re.compile(rf"^{_OF}?[\])]?", re.IGNORECASE)
 _NOTICE = re.compile(
-    r"://|www\.|[@©]|\b(?:confidential|registered|downloaded|printed)\b|[a-z]\. [A-Z]", re.IGNORECASE
+    r"://|www\.|[@©]|\b(?:confidential|registered|downloaded|generated|printed)\b", re.IGNORECASE
 )
 _TITLE = 100  # characters of a running line that may be a title
 _PARTING = " \t,;|–—-·•/"
@@ -103,20 +103,19 @@ def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row], 
 
 
 def full_title(title: str, running: Sequence[str]) -> str:
-    """The running line that says the title, of two words or more, and something else; the title if none does.
+    """The running line that says the title, of two words or more, and something else; "" if none does.
 
     "Apple Inc. | Q3 2022 Form 10-Q" tells a document from its neighbours, "FORM 10-Q" on its first page does
     not. What pages say of themselves otherwise (addresses, notices, who printed them) are no titles.
     """
-    wanted = re.sub(r"\s+", r"\\s+", re.escape(" ".join(title.split())).replace(r"\ ", " "))
-    said = re.compile(rf"(?<!\w){wanted}(?!\w)", re.IGNORECASE)
-    fuller = (
-        line
-        for line in running
-        if len(line) <= _TITLE and said.search(line) and _WORDS.search(said.sub("", line))
-    )
-    fuller = (line for line in fuller if not _NOTICE.search(line))
-    return next(fuller, title) if len(title.split()) > 1 else title
+    if len(title.split()) < 2:
+        return ""
+    said = re.compile(rf"(?<!\w){re.escape(title)}(?!\w)", re.IGNORECASE)
+    for line in running:
+        says_more = said.search(line) and _WORDS.search(said.sub("", line))
+        if says_more and len(line) <= _TITLE and not _NOTICE.search(line):
+            return line
+    return ""
 
 
 def _edges(rows: Rows) -> Iterator[_Edge]:
