@@ -5,20 +5,17 @@ cannot be told from here which of them is wrong.
 """
 
 import re
-from calendar import month_name
 from collections.abc import Sequence
 
 from ragqa.candidates import Candidate
 from ragqa.citations.facts import has_variant
 from ragqa.citations.words import tokens
-from ragqa.kinds import kind_of
+from ragqa.kinds import CALENDAR_DATE, kind_of
 
 Claim = frozenset[str]
 """The words of an answer as they are compared, without those of the question."""
 
 _YEAR = re.compile(r"#(?:1\d|20)\d\d")
-_MONTHS = "|".join(month_name[1:])
-_DATE = re.compile(rf"\b\d{{1,2}} (?:{_MONTHS})\b|\b(?:{_MONTHS}) \d{{1,2}}\b")
 SHARED = 3
 """Words that a sentence and what it amends have in common, at least, where no more is known of them."""
 _AMENDS = re.compile(
@@ -92,8 +89,8 @@ def _contradict(best: Candidate, one: Candidate) -> bool:
 
 
 def _count_otherwise(ours: str, theirs: str) -> bool:
-    """Whether two sentences on one thing have numbers of their own, days of dates aside."""
-    one, other = (_forms(_DATE.sub("", text)) for text in (ours, theirs))
+    """Whether two sentences on one thing have numbers of their own, dates aside."""
+    one, other = (_forms(CALENDAR_DATE.sub("", text)) for text in (ours, theirs))
     shared = len(_words(one) & _words(other)) >= SHARED
     return shared and bool(_numbers(one - other) and _numbers(other - one))
 
