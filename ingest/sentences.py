@@ -139,14 +139,13 @@ def _stamped(lines: list[str], ends: list[str]) -> list[bool]:
         _STAMP.match(line) is not None and (begins[number] or not _GOES_ON.search(lines[number - 1]))
         for number, line in enumerate(lines)
     ]
-    out, log, first = [], False, False
+    out, log = [], False
     for number, stamp in enumerate(stamps):
-        if begins[number]:
-            log = False
-            first = stamp
-        above = not begins[number] and stamps[number - 1]
         below = number + 1 < len(lines) and not begins[number + 1] and stamps[number + 1]
-        log = log or (stamp and (above or below or (first and not begins[number])))
+        if begins[number]:
+            log = stamp
+        elif stamp and (stamps[number - 1] or below):
+            log = True
         out.append(stamp and log)
     return out
 
