@@ -38,8 +38,8 @@ EMBEDDED_SENTENCES = 64
 ANSWER_SENTENCES = 3
 OTHER_SIDE = 7.8
 """Least score of a sentence that is shown because another document answers differently. Of lower ones most
-say something else: benchmarks/hostile.py and the even halves, docs/decisions.md. Chosen as 7.0 in the scores
-of the fit that it was chosen with; 7.8 is the same in those of this one."""
+say something else: benchmarks/hostile.py and the even halves, docs/decisions.md. It goes with the fit:
+7.0 in the scores that it was chosen in is 7.8 in those of this one."""
 AMENDMENT = 3.0
 """Scores by which a sentence may fall behind the best where one of the two amends the other's document."""
 REPLY = 6.0

@@ -72,15 +72,13 @@ class _Edge:
     def _number(self) -> Span | None:
         text = self.row.text
         found = _PAGE_WORD.match(text) or _ALONE.match(text) or _AT_AN_END.match(text)
-        groups = range(1, found.re.groups + 1) if found else ()
-        return next((found.span(one) for one in groups if found and found[one]), None)
+        return found.span(found.lastindex or 0) if found else None  # one of its groups has the number
 
 
 def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row], list[str]]:
-    """The rows of each page without running ones; of those that bear no page number one each; what all say.
-
-    The second may say what nothing else does: an edition, an address. The third is without page numbers, what
-    most pages say first. All rows stay where none would be left.
+    """The rows of each page without running ones; one of each running line without a page number, as it may
+    say what nothing else does (an edition, an address); the texts of all running lines, page numbers left out,
+    the most frequent first. All rows stay where none would be left.
     """
     groups: dict[tuple[str, bool], list[_Edge]] = defaultdict(list)
     for rows in pages:
