@@ -77,7 +77,7 @@ class _Edge:
 
 def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row], list[str]]:
     """The rows of each page without running ones; one of each running line without a page number, as it may
-    say what nothing else does (an edition, an address); the texts of all running lines, page numbers left out,
+    say what nothing else does (an edition, an address); the texts of all running lines without page numbers,
     the most frequent first. All rows stay where none would be left.
     """
     groups: dict[tuple[str, bool], list[_Edge]] = defaultdict(list)
