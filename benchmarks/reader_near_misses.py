@@ -1,6 +1,7 @@
 """Questions that a passage almost answers, for the reader: `near_misses/` and the train sets.
 
-    python benchmarks/reader_near_misses.py --work DIR    near.jsonl, near_choose, near_report, rows_report
+    python benchmarks/reader_near_misses.py --work DIR    near.jsonl, near_choose, near_report, rows_report,
+                                                          papers_report
     python benchmarks/reader_near_misses.py --work DIR --others train.jsonl --most N --seed S
                                     mixed.jsonl, too: near.jsonl with N pairs of these, cut anew by --again
     python benchmarks/reader_near_misses.py --set DIR [--apart]
@@ -13,6 +14,10 @@ of it that answer, or null. Of each document three have an answer and four have 
 next. A large language model wrote them, passage by passage: squad2's even half has such of four articles.
 One document in twelve is kept apart for choosing, the passages `report…#…` for figures.
 
+Where a line says "whole", the question was asked of a whole paper (its sections are `papers#1/0` and on) or
+of all paragraphs of an article that have such questions, and one of them alone answers it: it is read beside
+those of the others, too, that share most words with it. Folders are full of such passages.
+
 The pairs are those of `reader_data.py`: each question beside a window of its passage. A line of a passage
 is a sentence: rows stand there as the reader gets them, with the names of their columns.
 """
@@ -21,6 +26,7 @@ import argparse
 import json
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -33,14 +39,18 @@ from ragqa.evaluation.question_set import SetDocument, read_set
 
 NEAR_MISSES = Path(__file__).parent / "near_misses"
 APART = 12
+BESIDE = 2
+"""Other sections of its paper that a question is read beside."""
 CELL = re.compile(r"[^:;]{1,40}: ")
 CELLS = re.compile(r"; (?=[^:;]{1,40}: )")
 
 
 def part_of(document: str) -> str:
     if document.startswith("report"):
-        return "rows_report" if is_rows(document) else "near_report"
-    return "near" if crc32(document.encode()) % APART else "near_choose"
+        kind = document.partition("#")[0].partition("-")[2]
+        return f"{kind or 'near'}_report"
+    paper = document.partition("/")[0]
+    return "near" if crc32(paper.encode()) % APART else "near_choose"
 
 
 def is_rows(document: str) -> bool:
@@ -85,6 +95,23 @@ def pairs_of(row: dict, maker: Maker) -> Iterator[dict]:
     kind = "answered" if marks else "unanswerable"
     window = crop(source, best, maker.draw, wide=maker.draw.random() < (0.8 if is_rows(row["doc"]) else 0.5))
     yield maker.pair(kind, row["question"], source, window, marks) | {"asks": row["kind"]}
+
+
+def beside(row: dict, sections: dict[str, list[str]], maker: Maker) -> Iterator[dict]:
+    """A question that one section answers, beside the others with most of its words, which do not."""
+    if not (row.get("whole") and row["answer"]):
+        return
+    asked, ranked = words(row["question"]), []
+    for name in sections[maker.sources[row["doc"]].title]:
+        source, apart = maker.sources[name], part_of(name) != part_of(row["doc"])
+        if name == row["doc"] or apart or find(source.sentences, row["answer"]):
+            continue
+        shares = [len(asked & words(sentence)) for sentence in source.sentences]
+        ranked.append((max(shares), name, shares.index(max(shares))))
+    for _, name, best in sorted(ranked, reverse=True)[:BESIDE]:
+        source = maker.sources[name]
+        window = crop(source, best, maker.draw, wide=maker.draw.random() < 0.5)
+        yield maker.pair("near", row["question"], source, window) | {"asks": "elsewhere"}
 
 
 def write_set(folder: Path, rows: list[dict], found: list[SetDocument]) -> None:
@@ -164,9 +191,12 @@ def main() -> None:
     maker.draw = random.Random(f"near misses {given.seed}")
     for row in lines(NEAR_MISSES / "passages.jsonl"):
         maker.sources[row["id"]] = source_by_lines(row["title"], row["text"])
-    kept: dict[str, list[dict]] = {"near": [], "near_choose": [], "near_report": [], "rows_report": []}
+    sections: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(row["doc"] for row in rows if row.get("whole")):
+        sections[maker.sources[name].title].append(name)
+    kept: dict[str, list[dict]] = defaultdict(list)
     for row in rows:
-        kept[part_of(row["doc"])] += pairs_of(row, maker)
+        kept[part_of(row["doc"])] += (*pairs_of(row, maker), *beside(row, sections, maker))
     draw = random.Random(given.seed)
     draw.shuffle(kept["near"])
     if given.others:

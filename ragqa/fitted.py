@@ -33,11 +33,16 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How sentences are ranked and refused: `margin` is in scores, `threshold` in confidence."""
+    """How sentences are ranked and refused: `margin`, `other_side` in scores, `threshold` in confidence.
+
+    `other_side` is the least score of a sentence that is shown because another document answers differently:
+    of lower ones most say something else.
+    """
 
     ranking: Linear
     confidence: Linear
     margin: float
+    other_side: float
     threshold: float
 
 
@@ -57,6 +62,7 @@ def model_of(record: Mapping[str, Any], ranking: Sequence[str], confidence: Sequ
         linear(record["ranking"], ranking),
         linear(record["confidence"], confidence),
         float(record["margin"]),
+        float(record["other_side"]),
         float(record["threshold"]),
     )
 

@@ -36,10 +36,6 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 # one CPU. The rest is left out by shared words and block.
 EMBEDDED_SENTENCES = 64
 ANSWER_SENTENCES = 3
-OTHER_SIDE = 7.8
-"""Least score of a sentence that is shown because another document answers differently. Of lower ones most
-say something else: benchmarks/hostile.py and the even halves, docs/decisions.md. It goes with the fit:
-7.0 in the scores that it was chosen in is 7.8 in those of this one."""
 AMENDMENT = 3.0
 """Scores by which a sentence may fall behind the best where one of the two amends the other's document."""
 REPLY = 6.0
@@ -122,7 +118,7 @@ class Judgement:
         other = amendment_of(best, everything)
         if other is None:
             near = [one for one in same_age if one.score >= best.score - AMENDMENT]
-            high = [one for one in same_age if one.score >= OTHER_SIDE]
+            high = [one for one in same_age if one.score >= self.model.other_side]
             found = filter(None, (amended_by(best, near), other_side(best, high)))
             other = max(found, key=lambda one: one.score, default=None)
         if other is not None:
