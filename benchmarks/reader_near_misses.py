@@ -49,8 +49,13 @@ def part_of(document: str) -> str:
     if document.startswith("report"):
         kind = document.partition("#")[0].partition("-")[2]
         return f"{kind or 'near'}_report"
-    paper = document.partition("/")[0]
-    return "near" if crc32(paper.encode()) % APART else "near_choose"
+    return "near" if crc32(document.partition("/")[0].encode()) % APART else "near_choose"
+
+
+def paper_of(document: str, maker: Maker) -> str:
+    """The paper that it is a section of, or the article that it is a paragraph of."""
+    paper, section, _ = document.partition("/")
+    return paper if section else maker.sources[document].title
 
 
 def is_rows(document: str) -> bool:
@@ -102,7 +107,7 @@ def beside(row: dict, sections: dict[str, list[str]], maker: Maker) -> Iterator[
     if not (row.get("whole") and row["answer"]):
         return
     asked, ranked = words(row["question"]), []
-    for name in sections[maker.sources[row["doc"]].title]:
+    for name in sections[paper_of(row["doc"], maker)]:
         source, apart = maker.sources[name], part_of(name) != part_of(row["doc"])
         if name == row["doc"] or apart or find(source.sentences, row["answer"]):
             continue
@@ -193,7 +198,7 @@ def main() -> None:
         maker.sources[row["id"]] = source_by_lines(row["title"], row["text"])
     sections: dict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(row["doc"] for row in rows if row.get("whole")):
-        sections[maker.sources[name].title].append(name)
+        sections[paper_of(name, maker)].append(name)
     kept: dict[str, list[dict]] = defaultdict(list)
     for row in rows:
         kept[part_of(row["doc"])] += (*pairs_of(row, maker), *beside(row, sections, maker))
