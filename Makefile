@@ -63,10 +63,11 @@ TUNED ?= .cache/tuned
 TUNING := smollm2-135m --rank 16 --frozen-blocks 12 --processes 2
 tuned: $(VENV)/.dev
 	$(BIN)/python benchmarks/finetune_text.py $(TUNED)/text
-	$(BIN)/python benchmarks/finetune_data.py $(TUNED)/first
-	$(BIN)/ragqa model finetune $(TUNING) $(TUNED)/first/run --text $(TUNED)/text --window 1024 --reach 16384 \
-		--long-steps 40 --examples $(TUNED)/first/examples.jsonl --answer-steps 640
-	$(BIN)/python benchmarks/finetune_data.py $(TUNED)/second --groups 1500 --seed 1 --blanks 0.25
+	$(BIN)/python benchmarks/reader_near_misses.py --set $(TUNED)/near --part near
+	$(BIN)/python benchmarks/finetune_data.py $(TUNED)/first --near $(TUNED)/near
+	$(BIN)/ragqa model finetune $(TUNING) $(TUNED)/first/run --text $(TUNED)/text --window 2048 --reach 16384 \
+		--long-steps 110 --examples $(TUNED)/first/examples.jsonl --answer-steps 640
+	$(BIN)/python benchmarks/finetune_data.py $(TUNED)/second --near $(TUNED)/near --groups 1500 --seed 1 --blanks 0.25
 	$(BIN)/ragqa model finetune $(TUNING) $(TUNED)/second/run --from $(TUNED)/first/run/adapter --long-steps 0 \
 		--examples $(TUNED)/second/examples.jsonl --validation $(TUNED)/second/validation.jsonl \
 		--answer-steps 560 --answer-rate 1.2e-3

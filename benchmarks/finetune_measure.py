@@ -6,9 +6,9 @@
 
 `answer` never refuses and keeps, a question a line, what the model wrote, its log-odds of refusing and the
 quoting engine's of an answer being there; so `fit` can choose a rule on questions kept apart from training
-(`--part kept`: even half, subjects that no training example is of; or what `reader_near_misses.py --apart`
-writes, which the reader never saw either) and `report` can apply it to the odd half. A run that was stopped
-goes on. `fit` writes the rule into the adapter's configuration.
+(`--part kept`: even half, subjects that no training example is of; or what `reader_near_misses.py --set`
+writes with `--part near_choose`, which the reader never saw either) and `report` can apply it to the odd
+half. A run that was stopped goes on. `fit` writes the rule into the adapter's configuration.
 """
 
 import argparse

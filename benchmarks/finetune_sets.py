@@ -31,10 +31,11 @@ SETS = {
     "medquad": "train_medquad",
     "qafeedback": "train_qafeedback",
     "dolly": "train_dolly",
+    "near": "train_near_misses",
 }
 PASSAGE_WORDS = 110
 # Sets whose documents are single paragraphs: not cut below this many words.
-WHOLE = {"squad2": 260, "nq": 200, "qed": 200, "tatqa": 260}
+WHOLE = {"squad2": 260, "nq": 200, "qed": 200, "tatqa": 260, "near": 260}
 SHORTEST_ANSWERS = {"covidqa": 15, "tatqa": 15}
 MEASURED = frozenset(name for name, folder in SETS.items() if not folder.startswith("train_"))
 VALIDATION_PART = 12  # one subject in twelve
@@ -113,11 +114,11 @@ def cut(text: str, whole: float = PASSAGE_WORDS * 1.4) -> Iterable[str]:
         yield "".join(part).strip()
 
 
-def read(data: Path) -> tuple[Pool, Pool]:
-    """Training and validation pools."""
+def read(data: Path, near: Path) -> tuple[Pool, Pool]:
+    """Training and validation pools; `near` is the folder that `reader_near_misses.py --set` wrote."""
     pools = (Pool(), Pool())
     for name, folder_name in SETS.items():
-        folder = data / "eval" / folder_name
+        folder = near if name == "near" else data / "eval" / folder_name
         side: dict[str, Pool] = {}
         for line in (folder / "documents.jsonl").open(encoding="utf-8"):
             document = json.loads(line)
@@ -127,10 +128,10 @@ def read(data: Path) -> tuple[Pool, Pool]:
                 _take(side[document["id"]], name, document)
         for line in (folder / "questions.jsonl").open(encoding="utf-8"):
             record = json.loads(line)
-            near = [*record["gold_doc_ids"], record["meta"].get("nearest_doc")]
-            if near[0] in side:
-                pool = side[near[0]]
-                pool.asked += _asked(name, record, pool.by_document[near[0]])
+            document_id = [*record["gold_doc_ids"], record["meta"].get("nearest_doc")][0]
+            if document_id in side:
+                pool = side[document_id]
+                pool.asked += _asked(name, record, pool.by_document[document_id])
     return pools
 
 

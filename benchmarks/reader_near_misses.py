@@ -4,8 +4,9 @@
                                                           papers_report
     python benchmarks/reader_near_misses.py --work DIR --others train.jsonl --most N --seed S
                                     mixed.jsonl, too: near.jsonl with N pairs of these, cut anew by --again
-    python benchmarks/reader_near_misses.py --set DIR [--apart]
-                                                          the same as a set for `ragqa eval`, for selection
+    python benchmarks/reader_near_misses.py --set DIR [--part near_choose]
+                                                          the same as a set for `ragqa eval`, for selection;
+                                                          `--part near`: for tuning the small model
 
 A line of `questions.jsonl` is {"doc", "question", "answer", "kind"}: `doc` is the id of a document of a
 `train_*` set or of `passages.jsonl` (papers of offices and workshops that do not exist), `answer` the words
@@ -16,7 +17,7 @@ One document in twelve is kept apart for choosing, the passages `report…#…` 
 
 Where a line says "whole", the question was asked of a whole paper (its sections are `papers#1/0` and on) or
 of all paragraphs of an article that have such questions, and one of them alone answers it: it is read beside
-those of the others, too, that share most words with it. Folders are full of such passages.
+that of the others, too, that shares most words with it. Folders are full of such passages.
 
 The pairs are those of `reader_data.py`: each question beside a window of its passage. A line of a passage
 is a sentence: rows stand there as the reader gets them, with the names of their columns.
@@ -39,8 +40,6 @@ from ragqa.evaluation.question_set import SetDocument, read_set
 
 NEAR_MISSES = Path(__file__).parent / "near_misses"
 APART = 12
-BESIDE = 2
-"""Other sections of its paper that a question is read beside."""
 CELL = re.compile(r"[^:;]{1,40}: ")
 CELLS = re.compile(r"; (?=[^:;]{1,40}: )")
 
@@ -103,20 +102,20 @@ def pairs_of(row: dict, maker: Maker) -> Iterator[dict]:
 
 
 def beside(row: dict, sections: dict[str, list[str]], maker: Maker) -> Iterator[dict]:
-    """A question that one section answers, beside the others with most of its words, which do not."""
+    """A question that one section answers, beside the other with most of its words, which does not."""
     if not (row.get("whole") and row["answer"]):
         return
-    asked, ranked = words(row["question"]), []
+    asked, found = words(row["question"]), []
     for name in sections[paper_of(row["doc"], maker)]:
         source, apart = maker.sources[name], part_of(name) != part_of(row["doc"])
         if name == row["doc"] or apart or find(source.sentences, row["answer"]):
             continue
         shares = [len(asked & words(sentence)) for sentence in source.sentences]
-        ranked.append((max(shares), name, shares.index(max(shares))))
-    for _, name, best in sorted(ranked, reverse=True)[:BESIDE]:
-        source = maker.sources[name]
-        window = crop(source, best, maker.draw, wide=maker.draw.random() < 0.5)
-        yield maker.pair("near", row["question"], source, window) | {"asks": "elsewhere"}
+        found.append((max(shares), name, shares.index(max(shares))))
+    if found:
+        _, name, nearest = max(found)
+        window = crop(maker.sources[name], nearest, maker.draw, wide=maker.draw.random() < 0.5)
+        yield maker.pair("near", row["question"], maker.sources[name], window) | {"asks": "elsewhere"}
 
 
 def write_set(folder: Path, rows: list[dict], found: list[SetDocument]) -> None:
@@ -182,12 +181,12 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=8_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", type=Path, dest="folder")
-    parser.add_argument("--apart", action="store_true", help="of these only what is kept apart for choosing")
+    parser.add_argument("--part", help="of these only one: near, near_choose or one for figures")
     given = parser.parse_args()
     rows = lines(NEAR_MISSES / "questions.jsonl")
     found = documents({row["doc"] for row in rows})
     if given.folder:
-        chosen = [row for row in rows if not given.apart or part_of(row["doc"]) == "near_choose"]
+        chosen = [row for row in rows if given.part in (None, part_of(row["doc"]))]
         asked_of = {row["doc"] for row in chosen}
         write_set(given.folder, chosen, [one for one in found if one.id in asked_of])
     if not given.work:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ingest.embed import WordVectors, inference_session, word_pieces, word_vectors
 
-WEIGHTS_SHA256 = "94bd1f6f6d510047c139adb879946350a1188cb4f35d104273a2bbf9d3294493"
+WEIGHTS_SHA256 = "e0dfbf6648f307800a9223e5de642341063eabfced7b0bdf75818a2294cb15ad"
 MAX_TOKENS = 256
 QUESTION_TOKENS = 48
 TITLE_TOKENS = 24

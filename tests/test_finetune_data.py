@@ -12,11 +12,11 @@ from ragqa.prompt import parse, write
 from ragqa.types import REFUSAL
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "finetune_data.py"
-TRAINING = ("boolq", "fairytale", "selqa", "tsqa", "medquad", "qafeedback", "dolly")
+TRAINING = ("boolq", "fairytale", "selqa", "tsqa", "medquad", "qafeedback", "dolly", "near_misses")
 MEASURED = ("squad2", "nq_gold", "qed", "clapnq", "covidqa", "tatqa")
 SETS = (*(f"train_{name}" for name in TRAINING), *MEASURED)
 SHORT = {"train_boolq": "yes", "train_fairytale": "a {trade}", "train_tsqa": "{town}"}
-SHORT |= dict.fromkeys(("squad2", "nq_gold", "qed", "covidqa", "tatqa"), "{town}")
+SHORT |= dict.fromkeys(("squad2", "nq_gold", "qed", "covidqa", "tatqa", "train_near_misses"), "{town}")
 PEOPLE = [
     "Ada Lark",
     "Bo Fennel",
@@ -72,13 +72,19 @@ def data(tmp_path_factory):
                     "meta": {},
                 }
             )
+            if name == "train_near_misses":
+                asked = f"What did {person} never do in {year}?"
+                near_miss = {"question": asked, "answers": [], "gold_doc_ids": [], "answerable": False}
+                questions.append(questions[-1] | near_miss | {"meta": {"nearest_doc": identity}})
         for kind, records in (("documents", documents), ("questions", questions)):
             (folder / f"{kind}.jsonl").write_text("\n".join(map(json.dumps, records)))
     return root
 
 
 def make(data, out, hash_seed="0", seed="0", blanks="0", more=()):
-    command = [sys.executable, str(SCRIPT), str(out), "--data", str(data), "--seed", seed, "--blanks", blanks]
+    near = data / "eval" / "train_near_misses"
+    command = [sys.executable, str(SCRIPT), str(out), "--data", str(data), "--near", str(near)]
+    command += ["--seed", seed, "--blanks", blanks]
     command += more
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(SCRIPT.parent.parent)}
     subprocess.run(
@@ -108,6 +114,15 @@ def test_a_good_part_is_to_be_refused_with_the_fixed_sentence(made):
     assert 0.2 * len(asked) < len(refused) < 0.5 * len(asked)
     assert {question["target"] for question in refused} == {REFUSAL}
     assert {question["kind"] for question in refused} >= {"near", "changed", "far"}
+
+
+def test_near_misses_are_refused_beside_what_their_passage_answers(made):
+    groups = [[q for q in group["questions"] if q["set"] == "near"] for group in made[0]]
+    refused = [q for group in groups for q in group if q["kind"] == "annotated"]
+    assert refused
+    assert all("never" in q["instruction"] and q["target"] == REFUSAL for q in refused)
+    assert any({q["answerable"] for q in group} == {True, False} for group in groups)
+    assert {q["kind"] for group in groups for q in group} >= {"gold", "annotated", "near"}
 
 
 def test_the_source_lines_are_lines_of_one_block_that_holds_the_answer(made):
