@@ -1,6 +1,7 @@
 """One question in, one checked answer out: the core call behind every face."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from ingest.index import Where
@@ -108,8 +109,7 @@ class Answerer:
         citations = tuple(self._placed(citation, prompt) for citation in citations)
         weights = {"supported": 1.0, "partial": 0.5, "unsupported": 0.0}
         judged = [weights[sentence.verdict] for sentence in sentences if sentence.verdict != "no_claim"]
-        support = sum(judged) / len(judged) if judged else 0.0
-        confidence = support if stated is None else support * stated
+        confidence = _confidence(judged, stated)
         refusal = self._refusal(judged)
         if refusal:
             return replace(draft, refusal_reason=refusal, confidence=confidence)
@@ -143,6 +143,19 @@ class Answerer:
         if not any(judged) or (strict and min(judged) < 1.0):
             return "unsupported"
         return None
+
+
+def _confidence(judged: Sequence[float], stated: float | None) -> float:
+    """That the documents hold the answer: how far sentences are supported, where the engine states nothing.
+
+    What it states itself tells better, and partial support is no sign against it (docs/decisions.md): of its
+    own confidence only the share of unsupported sentences is taken away.
+    """
+    if not judged:
+        return 0.0
+    if stated is None:
+        return sum(judged) / len(judged)
+    return stated * sum(one > 0 for one in judged) / len(judged)
 
 
 def merged(first: tuple[Dropped, ...], second: tuple[Dropped, ...]) -> tuple[Dropped, ...]:
