@@ -39,7 +39,9 @@ _ABOUT_WORDS = (
 )
 _ABOUT = frozenset(map(stem, _ABOUT_WORDS.split()))
 _KIND_OF_ANSWER = re.compile(
-    r"\b(?:what|which|how (?:many|much))\s+(?!is|are|was|were|do|does|did|has|have)\w+", re.IGNORECASE
+    r"\b(?:(?:what|which|how (?:many|much))\s+(?!is|are|was|were|do|does|did|has|have)\w+"
+    r"|how\s+(?:big|close|deep|early|far|fast|heavy|high|large|late|long|near|often|old|soon|tall|wide))\b",
+    re.IGNORECASE,
 )
 _VERB = re.compile(
     r"\b(?:is|are|was|were|may|can|cannot|must|will|has|have|had|does?|did)\b|n['’]t\b", re.IGNORECASE
@@ -275,7 +277,7 @@ def _shown(lost: Sequence[Fact]) -> list[str]:
 
 
 def _asked(question: str) -> frozenset[str]:
-    """What a question is about: its content words but for the kind of answer ("which year")."""
+    """What a question is about: its content words but for the kind of answer ("which year", "how long")."""
     topic = _KIND_OF_ANSWER.sub(" ", question)
     forms = {token.form for token in tokens(topic) if token.is_content and not token.is_number}
     return frozenset(forms - _ABOUT)
