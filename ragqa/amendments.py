@@ -20,7 +20,7 @@ _QUOTED = re.compile(r"[\"“„«]\s*([^\"“”„«»]{3,200}?)\s*[\"”“»
 _SUM = re.compile(
     r"[£$€]\s?\d[\d,.]*\d|\b\d[\d,.]*\d?\s(?:days?|weeks?|months?|years?|per cent|percent|%|[A-Z]{3}\b)"
 )
-SHARED = 2
+_SHARED_BESIDE_A_SUM = 2
 """Content words besides a sum that both must have where nothing is quoted."""
 
 
@@ -53,7 +53,7 @@ def _takes_away(change: str, said: str) -> bool:
     held = [found for found in sums if f" {found} " in f" {plainly} "]
     numbers = {word for found in held for word in content_words(found)}
     shared = (set(content_words(change)) & set(content_words(said))) - numbers
-    return bool(held) and len(shared) >= SHARED
+    return bool(held) and len(shared) >= _SHARED_BESIDE_A_SUM
 
 
 def _tells(words: str) -> bool:

@@ -16,7 +16,7 @@ Claim = frozenset[str]
 """The words of an answer as they are compared, without those of the question."""
 
 _YEAR = re.compile(r"#(?:1\d|20)\d\d")
-SHARED = 3
+_SHARED_WORDS = 3
 """Words that a sentence and what it amends have in common, at least, where no more is known of them."""
 _AMENDS = re.compile(
     r"\b(?:is|are|be)(?: hereby)? (?:amended|replaced|superseded|deleted|varied"
@@ -91,7 +91,7 @@ def _contradict(best: Candidate, one: Candidate) -> bool:
 def _count_otherwise(ours: str, theirs: str) -> bool:
     """Whether two sentences on one thing have numbers of their own, dates aside."""
     one, other = (_forms(CALENDAR_DATE.sub("", text)) for text in (ours, theirs))
-    shared = len(_words(one) & _words(other)) >= SHARED
+    shared = len(_words(one) & _words(other)) >= _SHARED_WORDS
     return shared and bool(_numbers(one - other) and _numbers(other - one))
 
 

@@ -78,17 +78,17 @@ def _pieces(
     pages: list[PageText], outline: list[tuple[int, str, int]], declared: str
 ) -> tuple[list[Piece], int, str]:
     """Pieces of all pages, how many characters were replaced, and the title as the pages' heads say it."""
-    rows, once, running_lines = without_running([page_rows(page) for page in pages])
-    counted = counted_rows(rows)
-    blocks = [page_blocks(one, counted) for one in rows]
+    body = without_running([page_rows(page) for page in pages])
+    counted = counted_rows(body.pages)
+    blocks = [page_blocks(rows, counted) for rows in body.pages]
     words = vocabulary(pages)
     marked = mark_headings(blocks, outline, running_texts(blocks))
     turns = {page.number: page.quarter_turns for page in pages}
-    running = [Block("paragraph", (row,), depth=1) for row in once]  # below no heading
+    running = [Block("paragraph", (row,), depth=1) for row in body.once]  # below no heading
     made = [block_piece(block, words, turns[block.rows[0].page]) for block in (*over_pages(marked), *running)]
     pieces = [piece for piece, _ in made]
     title = declared or heading_title(pieces)
-    return pieces, sum(count for _, count in made), full_title(title, running_lines)
+    return pieces, sum(count for _, count in made), full_title(title, body.running)
 
 
 def _open(data: bytes) -> Any:

@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ingest.parse.boxes import Row
 from ingest.sentences import Span
@@ -75,11 +76,18 @@ class _Edge:
         return found.span(found.lastindex or 0) if found else None  # one of its groups has the number
 
 
-def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row], list[str]]:
-    """The rows of each page without running ones; one of each running line without a page number, as it may
-    say what nothing else does (an edition, an address); the texts of all running lines without page numbers,
-    the most frequent first. All rows stay where none would be left.
-    """
+class Body(NamedTuple):
+    """Pages without their running lines."""
+
+    pages: list[list[Row]]
+    once: list[Row]
+    """One of each running line without a page number: it may say what nothing else does (an address)."""
+    running: list[str]
+    """The texts of all running lines, without page numbers, the most frequent first."""
+
+
+def without_running(pages: Sequence[Rows]) -> Body:
+    """The pages without their running lines. All rows stay where none would be left."""
     groups: dict[tuple[str, bool], list[_Edge]] = defaultdict(list)
     for rows in pages:
         for edge in _edges(rows):
@@ -91,13 +99,14 @@ def without_running(pages: Sequence[Rows]) -> tuple[list[list[Row]], list[Row], 
     running = {id(row) for row in (*numbered, *(edge.row for group in repeated for edge in group))}
     kept = [[row for row in rows if id(row) not in running] for rows in pages]
     if not any(kept):
-        return [list(rows) for rows in pages], [], []
+        return Body([list(rows) for rows in pages], [], [])
     said = {row.text for rows in kept for row in rows}
     gone = {id(row) for row in numbered}
     once = [group[0].row for group in repeated if id(group[0].row) not in gone]
     texts = Counter(edge.unpaged for edge in counting)
     texts += Counter(edge.row.text for group in repeated for edge in group if id(edge.row) not in gone)
-    return kept, [row for row in once if row.text not in said], [text for text, _ in texts.most_common()]
+    unsaid = [row for row in once if row.text not in said]
+    return Body(kept, unsaid, [text for text, _ in texts.most_common()])
 
 
 def full_title(title: str, running: Sequence[str]) -> str:
