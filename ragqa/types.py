@@ -89,7 +89,7 @@ class Generation:
 
     text: str
     tokens: int
-    stopped: Literal["end", "stop", "length", "interrupted"] = "end"
+    stopped: Literal["end", "stop", "length"] = "end"
     confidence: float | None = None
     refusal_odds: float | None = None
 

@@ -135,6 +135,22 @@ def test_a_source_without_document_says_why(folder: Path) -> None:
         assert dict(index.stats().statuses) == {"ok": 3, "needs_ocr": 1}
 
 
+def test_a_file_that_fails_again_leaves_the_index_as_it_was(folder: Path) -> None:
+    """A run of questions goes on only on the index it began with."""
+
+    def revision(code: str) -> str:
+        with closing(connect_writer(folder)) as connection:
+            with transaction(connection):
+                record = FileRecord(1, "scan.pdf", 1, 1, "00", "failed", code, "", "1")
+                store_file(connection, record, [SourceRecord("", Problem("failed", code, ""))], [])
+            held = connection.execute("SELECT value FROM settings WHERE key = 'revision'").fetchone()
+            return str(held[0])
+
+    first = revision("parser_error")
+    assert revision("parser_error") == first
+    assert revision("timeout") != first
+
+
 def test_boxes_are_those_of_the_lines_that_a_span_touches(folder: Path) -> None:
     with open_index(folder) as index:
         assert index.boxes(LEAVE.id, 3, 4) == LEAVE.lines

@@ -1,6 +1,7 @@
 """Sentences are checked: no citation without a source in this prompt."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -136,11 +137,34 @@ def test_short_answers_are_checked_together_with_their_question(
 
 
 @pytest.mark.parametrize(
-    "text", ["Hello!", "Here is the answer:", "## Summary", "What do you mean?", "Sure."]
+    "text",
+    [
+        *("Hello!", "Hi there.", "Here is the answer:", "Here are the 3 steps:", "## Summary"),
+        *("What do you mean?", "Sure.", "In summary:", "Thank you for asking."),
+    ],
 )
 def test_greetings_headings_and_questions_claim_nothing(text: str) -> None:
     (found,), citations = judged(text)
     assert (found.verdict, citations) == ("no_claim", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Great Britain pays 900 dollars a day to each.", "unsupported"),
+        ("In conclusion, all staff must pay 900 dollars.", "unsupported"),
+        ("Please note that contractors have 99 days.", "unsupported"),
+        ("# Contractors have 99 days and may never be dismissed", "unsupported"),
+        ("OK, did you know that everyone pays 900 dollars?", "unsupported"),
+        ("Great Western Railway.", "unsupported"),
+        ("Sure, annual leave is 25 days.", "supported"),
+        ("Please note that annual leave is 25 days.", "supported"),
+        ("In conclusion: annual leave is 26 days.", "partial"),
+    ],
+)
+def test_a_claim_is_checked_however_politely_it_begins(text: str, verdict: str) -> None:
+    (found,), _ = judged(text, "How long is the leave?")
+    assert found.verdict == verdict
 
 
 def test_the_claimed_block_is_cited_where_two_say_the_same() -> None:
@@ -164,6 +188,19 @@ def test_copied_sentences_are_supported_however_they_are_joined() -> None:
         "Grace Hopper\t36",
         "A box costs $5 since 1 March 2021.",
     ]
+
+
+def test_lines_of_different_places_do_not_make_one_sentence() -> None:
+    blocks = (
+        block("a", "Liverpool office\n\nIt opened in May.", 0, "Offices", (("source", "a.md"),)),
+        block("b", "12 days paid holiday\n\nAsk your manager.", 0, "Holiday", (("source", "b.md"),)),
+        block("c", "Apprentices only\n\nFrom 2021.", 0, "Scope", (("source", "c.md"),)),
+    )
+    prompt = replace(prompt_of("How much holiday has Liverpool?"), blocks=blocks)
+    (found,), _ = check(parse_reply("Liverpool office 12 days paid holiday Apprentices only", prompt), prompt)
+    assert found.verdict != "supported"
+    both = check(parse_reply("It opened in May. Ask your manager.", prompt), prompt)[0]
+    assert [one.verdict for one in both] == ["supported", "supported"]
 
 
 def test_a_sentence_of_nothing_in_the_blocks_has_no_citation() -> None:

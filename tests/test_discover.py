@@ -34,6 +34,11 @@ def test_files_come_in_order_with_size_and_time(tmp_path: Path) -> None:
 def test_indexes_and_repositories_are_never_ingested(tmp_path: Path) -> None:
     make(tmp_path, "a.md", ".git/HEAD", "x/.ragqa/catalogue.sqlite", "kept/catalogue.sqlite", "x/.git/y/z")
     assert names(tmp_path) == ["a.md"]
+    make(tmp_path, "tree/.git")
+    assert names(tmp_path, include=(".*",)) == []
+    for root in (".git", "x/.ragqa", "x/.git/y", "tree/.git"):
+        with pytest.raises(RootError, match="a program's own"):
+            names(tmp_path / root)
 
 
 def test_hidden_lock_and_backup_files_are_taken_only_where_a_pattern_spells_them_out(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from ingest.embed import load_embedder
 from ingest.index import open_index
 from ragqa.evaluation.blind import BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.bootstrap import Estimate
+from ragqa.evaluation.corpus import copy_files
 from ragqa.evaluation.given import GivenRetriever
-from ragqa.evaluation.question_set import read_set
+from ragqa.evaluation.question_set import read_questions, read_set
 from ragqa.evaluation.suite import EvalOptions, build_index, measure, questions_of
 from ragqa.settings import RetrievalSettings
 from ragqa.wiring import EngineChoice
 from tests.conftest import Run
-from tests.index_support import HashEmbedder, light_tools
+from tests.index_support import HashEmbedder, ingest, light_tools
 
 DOCUMENTS = [
     (
@@ -210,6 +211,29 @@ def test_gold_documents_that_the_index_does_not_hold_are_named(
     assert done.returncode == 0
     assert "1 gold documents are not in the index, nowhere.md for one" in done.stderr
     assert "| recall@5 | 0.500 |" in done.stdout
+
+
+def test_gold_named_by_the_second_of_two_equal_files_is_found(ragqa: Run, tmp_path: Path) -> None:
+    for name in ("first.md", "second.md"):
+        (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "docs" / name).write_text("# Leave\n\nEvery employee has 28 days of paid leave.\n")
+    ingest(tmp_path / "docs", index=tmp_path / ".ragqa")
+    questions = read_questions(write_questions(tmp_path / "own.jsonl", "first.md", "second.md"))
+    report = measure("own", questions, tmp_path / ".ragqa", {}, embedder=HashEmbedder())
+    assert report.metrics["recall@5"].value == 1.0
+
+
+def test_a_set_of_files_is_measured_as_it_is_now(tmp_path: Path) -> None:
+    given, kept = tmp_path / "given", tmp_path / "kept"
+    given.mkdir()
+    kept.mkdir()
+    (given / "a.txt").write_text("one")
+    (given / "b.txt").write_text("two")
+    copy_files(sorted(given.iterdir()), kept)
+    (given / "a.txt").write_text("another")
+    (given / "b.txt").unlink()
+    assert copy_files(sorted(given.iterdir()), kept) == {"a.txt": "a.txt"}
+    assert {file.name: file.read_text() for file in kept.iterdir()} == {"a.txt": "another"}
 
 
 def test_asking_for_what_cannot_be_measured_says_what_to_do(

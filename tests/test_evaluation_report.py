@@ -75,6 +75,19 @@ def test_worse_answers_are_a_regression_and_better_ones_are_not() -> None:
     assert not is_regression(risen)
 
 
+def test_refusing_what_could_be_answered_is_worse_though_no_question_was_refused_twice() -> None:
+    def run(wrong: bool) -> EvalReport:
+        asked = [
+            outcome(replace(kind, id=f"{kind.id}{number}"), REFUSED if refused else SAID)
+            for kind, refused in ((ANSWERABLE, wrong), (UNANSWERABLE, True))
+            for number in range(12)
+        ]
+        return report_of("s", "extractive", "m", asked)
+
+    verdicts = {one.metric: one.verdict for one in compare(run(wrong=True), report_json(run(wrong=False)))}
+    assert verdicts["refusal_precision"] == "worse"
+
+
 def test_the_table_and_the_object_hold_the_same_figures() -> None:
     one = report(SAID, SAID, REFUSED)
     record = report_json(one)

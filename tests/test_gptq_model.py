@@ -168,7 +168,7 @@ def test_top_p_keeps_the_smallest_set_that_holds_it():
     assert {choose(logits, Sampling(temperature=1.0, top_p=0.0), chooser) for _ in range(20)} == {0}
 
 
-def test_ctrl_c_keeps_what_there_is(loaded):
+def test_ctrl_c_shows_what_there_is_and_is_no_answer(loaded):
     pieces = []
 
     def interrupt(piece):
@@ -176,9 +176,9 @@ def test_ctrl_c_keeps_what_there_is(loaded):
         if len(pieces) == 2:
             raise KeyboardInterrupt
 
-    found = run(loaded, Sampling(max_tokens=50), on_text=interrupt)
-    assert found.stopped == "interrupted"
-    assert 2 <= len(found.ids) < 50
+    with pytest.raises(KeyboardInterrupt):
+        run(loaded, Sampling(max_tokens=50), on_text=interrupt)
+    assert len(pieces) >= 2
 
 
 def test_the_window_ends_an_answer(tmp_path):

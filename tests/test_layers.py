@@ -38,7 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "ragqa.amendments",
     ),
     ("ragqa.citations.checking", "ragqa.citations.replies"),
-    ("ragqa.citations.alignment",),
+    ("ragqa.citations.alignment", "ragqa.citations.courtesies"),
     ("ragqa.citations.refusals", "ragqa.citations.quotes", "ragqa.citations.facts"),
     ("ragqa.candidates", "ragqa.forms"),
     ("ragqa.layouts",),

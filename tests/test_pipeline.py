@@ -193,7 +193,9 @@ def test_a_hidden_file_is_taken_when_named_and_leaves_with_its_folder(docs: Path
 )
 def test_an_index_made_another_way_is_refused_with_the_command(docs: Path, index: Path, options: Any) -> None:
     ingest(docs, index=index)
-    with pytest.raises(IndexMismatchError, match=r"rm -r .*ragqa ingest .*docs"):
+    embedder = options.get("embedder", "hash")
+    command = rf"rm -r {index} && ragqa ingest .*docs --index {index} --embedder {embedder}$"
+    with pytest.raises(IndexMismatchError, match=command):
         ingest(docs, index=index, **options)
     assert counts(ingest(docs, index=index, embedder="hash")) == (0, 0, 4, 0, 0)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,19 @@ def test_more_chunks_asked_for_than_usual_are_as_many_blocks(index: Index) -> No
 
 def test_nothing_asked_is_nothing_found(index: Index) -> None:
     assert Retriever(index, HashEmbedder(), RetrievalSettings()).search(" \n", 5) == ()
+
+
+@pytest.mark.parametrize(("budget", "word"), [(200, "sixth"), (200, "four hundredth"), (700, "sixth")])
+def test_a_block_cuts_no_sentence_however_long(tmp_path: Path, budget: int, word: str) -> None:
+    """What a sentence denies may stand at its end."""
+    items = ", ".join(f"{'sixth ' * (n == 6)}{'four hundredth ' * (n == 170)}item {n}" for n in range(180))
+    long = f"Staff may take home {items} only if the store keeper agrees."
+    (tmp_path / "list.txt").write_text(f"Rules of the store.\n\n{long}\n\nIt opens at nine.\n")
+    ingest(tmp_path / "list.txt", index=tmp_path / ".ragqa")
+    with open_index(tmp_path / ".ragqa") as opened:
+        settings = RetrievalSettings(dense_weight=0.0, block_tokens=budget)
+        block = Retriever(opened, HashEmbedder(), settings).retrieve(word).blocks[0]
+    assert long in block.text
 
 
 def test_a_block_that_begins_with_a_table_keeps_the_empty_cell_of_its_header() -> None:

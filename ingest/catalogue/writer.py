@@ -50,13 +50,14 @@ def store_file(
     """Make a file's sources exactly these, inside the caller's transaction.
 
     Every id in `sources` must be stored already or be among `documents`. Documents that lose their last
-    source go.
+    source go. The index counts as changed unless they were these before.
     """
     for ready in documents:
         put_document(connection, ready, file)
     row = connection.execute(
         "SELECT id FROM files WHERE root_id = ? AND path = ?", (file.root_id, file.path)
     ).fetchone()
+    same = row is not None and not documents and _sources_of(connection, row[0]) == list(sources)
     lost = _drop_file(connection, row[0]) if row else []
     cursor = connection.execute(
         "INSERT INTO files (root_id, path, size, mtime_ns, sha256, status, code, message, versions) "
@@ -76,7 +77,8 @@ def store_file(
     for source in sources:
         _add_source(connection, int(cursor.lastrowid or 0), source)
     _remove_orphans(connection, lost)
-    _bump(connection)
+    if not same:
+        _bump(connection)
 
 
 def copy_sources(connection: sqlite3.Connection, file_id: int, sha256: str) -> list[SourceRecord] | None:
@@ -86,6 +88,10 @@ def copy_sources(connection: sqlite3.Connection, file_id: int, sha256: str) -> l
         is None
     ):
         return None
+    return _sources_of(connection, file_id)
+
+
+def _sources_of(connection: sqlite3.Connection, file_id: int) -> list[SourceRecord]:
     rows = connection.execute(
         "SELECT member, documents.id, status, code, message FROM sources "
         "LEFT JOIN documents ON documents.key = sources.document WHERE file_id = ? ORDER BY sources.id",

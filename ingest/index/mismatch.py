@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ingest.catalogue.schema import SCHEMA_VERSION, has_tables, read_settings
 from ingest.discover import unescape_name
+from ingest.embed import DEFAULT_EMBEDDER
 from ingest.errors import IndexMismatchError, NoIndexError
 
 
@@ -35,9 +36,11 @@ def _mismatch(
         roots = [path for (path,) in connection.execute("SELECT path FROM roots ORDER BY id")]
     except sqlite3.OperationalError:  # a schema without that table
         roots = []
+    embedder = new if what == "embedder" else read_settings(connection).get("embedder", DEFAULT_EMBEDDER)
     names = " ".join(shlex.quote(str(folder.parent / unescape_name(root))) for root in roots) or "FOLDER"
-    option = f" --embedder {shlex.quote(new)}" if what == "embedder" else ""
+    default = embedder == DEFAULT_EMBEDDER and what != "embedder"
+    option = "" if default else f" --embedder {shlex.quote(embedder)}"
     return IndexMismatchError(
         f"The index at {folder} was made with {what} {old}, and cannot be mixed with {new}. Make it anew: "
-        f"rm -r {shlex.quote(str(folder))} && ragqa ingest {names}{option}"
+        f"rm -r {shlex.quote(str(folder))} && ragqa ingest {names} --index {shlex.quote(str(folder))}{option}"
     )

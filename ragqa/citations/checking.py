@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ragqa.citations.alignment import Row, misplaced, row
+from ragqa.citations.courtesies import claims_nothing, without_lead_in
 from ragqa.citations.facts import Fact, Reading, contradiction, facts, holds, read
 from ragqa.citations.quotes import Library, Quote, lower_case_words, plain_words
 from ragqa.citations.replies import Reply
@@ -26,12 +27,6 @@ SHORT = 3  # an answer of no more content words is checked together with its que
 _CANDIDATES = 16  # sentences looked at closely for each sentence of the answer, best overlap first
 _WORTH_A_QUOTE = 0.08  # what a further quote must add
 
-_NO_CLAIM = re.compile(
-    r"(?:hello|hi|hey|sure|certainly|of course|thank(?:s| you)|you'?re welcome|i hope|let me know|"
-    r"here (?:is|are)|please (?:note|let|feel)|if you (?:have|need)|feel free|"
-    r"in (?:summary|conclusion)|answer:?$|okay|great)\b.*",
-    re.IGNORECASE | re.DOTALL,
-)
 # Words that speak of the documents, not of what they say.
 _ABOUT_WORDS = (
     "context document provided according answer information based following source text passage given "
@@ -128,14 +123,15 @@ class _Evidence:
 
     def judge(self, text: str, *, alone: bool, first: bool) -> _Finding:
         """The verdict on one sentence of the answer; `alone` where it is the whole of it."""
-        content = [token for token in tokens(text) if token.is_content]
         library = self.library
         copied = library.item(text) or library.copied(text, MAX_QUOTES) or library.row(text)[:MAX_QUOTES]
+        text = text if copied else without_lead_in(text)
+        content = [token for token in tokens(text) if token.is_content]
         # A row says what it is about, short as it may be: "Loan device No No Yes" has two words of content.
         if copied and (len(content) >= SHORT or not alone or any(cells_of(quote.text) for quote in copied)):
             return _Finding("supported", copied, (), 1.0)
         said = {token.form for token in content} - _ABOUT
-        if _claims_nothing(text, said):
+        if _plain(text) not in ("yes", "no") and claims_nothing(text, said):
             return _Finding("no_claim", (), (), 0.0)
         # A sentence says itself what it is about: it shares a word with the question, or has a verb.
         full = len(said) > 1 and (not said.isdisjoint(self.asked) or bool(_VERB.search(text)))
@@ -281,13 +277,6 @@ def _asked(question: str) -> frozenset[str]:
     topic = _KIND_OF_ANSWER.sub(" ", question)
     forms = {token.form for token in tokens(topic) if token.is_content and not token.is_number}
     return frozenset(forms - _ABOUT)
-
-
-def _claims_nothing(text: str, said: Set[str]) -> bool:
-    bare = text.strip().strip("*#_ ")
-    heading = text.startswith("#") or (bare.endswith(":") and len(said) <= 8)
-    nothing = not said and _plain(text) not in ("yes", "no")
-    return nothing or heading or bare.endswith("?") or bool(_NO_CLAIM.fullmatch(bare))
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ from ragqa.prompt.defusing import clean
 from ragqa.types import ContextBlock
 
 _LINE = re.compile(r"\S(?:.*\S)?")
+_WHOLE = re.compile(r"[.!?。！？][\"'”’)\]]*$")
 _PLAIN_WORD = re.compile(r"[^\W_]+")
 _NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -92,7 +93,7 @@ class Library:
                 return ()
             numbers.append(found[1])
             position += len(found[0]) + 1
-        return self._quotes(numbers, most)
+        return self._quotes(self._runs(numbers), most)
 
     def _at(self, wanted: str, position: int, last: int | None) -> tuple[str, int] | None:
         """The longest sentence at a place; of equals the one behind the last, else the first by claim."""
@@ -105,20 +106,32 @@ class Library:
                 best = text, number
         return best
 
-    def _quotes(self, numbers: Sequence[int], most: int) -> tuple[Quote, ...]:
-        quotes = [self.quotes[number] for number in numbers]
-        if len(quotes) <= most:
-            return tuple(dict.fromkeys(quotes))
-        runs: list[Quote] = []
+    def _runs(self, numbers: Sequence[int]) -> list[list[Quote]]:
+        """Sentences, those together that follow each other in a block."""
+        runs: list[list[Quote]] = []
         before = -2
-        for number, quote in zip(numbers, quotes, strict=True):
-            if number == before + 1 and runs[-1].block == quote.block:
-                text = self._texts[quote.block][runs[-1].start : quote.end]
-                runs[-1] = runs[-1]._replace(end=quote.end, text=text)
+        for number in numbers:
+            quote = self.quotes[number]
+            if number == before + 1 and runs[-1][-1].block == quote.block:
+                runs[-1].append(quote)
             else:
-                runs.append(quote)
+                runs.append([quote])
             before = number
-        return tuple(runs) if len(runs) <= most else ()
+        return runs
+
+    def _quotes(self, runs: Sequence[list[Quote]], most: int) -> tuple[Quote, ...]:
+        """The quotes of a text; none where a heading and a line of elsewhere make it: together they say what
+        neither does.
+        """
+        if len(runs) > 1 and any(len(run) == 1 and not _WHOLE.search(run[0].text) for run in runs):
+            return ()
+        if sum(map(len, runs)) <= most:
+            return tuple(dict.fromkeys(quote for run in runs for quote in run))
+        return tuple(map(self._joined, runs)) if len(runs) <= most else ()
+
+    def _joined(self, run: Sequence[Quote]) -> Quote:
+        text = self._texts[run[0].block][run[0].start : run[-1].end]
+        return run[0]._replace(end=run[-1].end, text=text)
 
 
 def plain_words(text: str) -> frozenset[str]:

@@ -1,9 +1,10 @@
 """A question set's documents as files for the ordinary ingest: what is measured is what people use."""
 
+import filecmp
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from shutil import copyfile
+from shutil import copy2
 
 from ragqa.evaluation.question_set import QuestionSet, SetDocument
 
@@ -32,9 +33,15 @@ def write_if_new(file: Path, data: bytes) -> None:
 
 
 def copy_files(files: Sequence[Path], folder: Path) -> dict[str, str]:
+    """The files in a folder that then holds no others; their names, as sources and as documents."""
+    names = {file.name for file in files}
+    for known in folder.iterdir():
+        if known.name not in names:
+            known.unlink()
     for file in files:
-        if not (folder / file.name).exists():
-            copyfile(file, folder / file.name)
+        copied = folder / file.name
+        if not copied.exists() or not filecmp.cmp(file, copied):
+            copy2(file, copied)  # with its time, by which the next comparison is quick
     return {file.name: file.name for file in files}
 
 

@@ -48,6 +48,8 @@ METRICS = (
     "seconds_per_question",
 )
 COSTS = frozenset({"tokens_per_question", "seconds_per_question"})
+OF_THE_REFUSED = frozenset({"refusal_precision"})
+"""Of the questions that a run refused: what one gives is the same in every run, which they are is not."""
 LOWER_IS_BETTER = frozenset({"over_refusal"})
 
 

@@ -162,6 +162,9 @@ def evidence_of(part: Mapping[str, Any]) -> Evidence:
     return Evidence(document, quotes, None if page is None else int(page) + 1, start)
 
 
+PAGE_MARK = "#page="
+
+
 def page_id(document: str, page: int | None) -> str:
     """The gold id of a document's page, or of the whole document."""
-    return document if page is None else f"{document}#page={page}"
+    return document if page is None else f"{document}{PAGE_MARK}{page}"

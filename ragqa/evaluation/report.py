@@ -10,7 +10,15 @@ from ragqa.evaluation.bootstrap import (
     paired_difference,
     two_sample_with_interval,
 )
-from ragqa.evaluation.outcome import COSTS, LOWER_IS_BETTER, METRICS, Outcome, position_of_gold, values_of
+from ragqa.evaluation.outcome import (
+    COSTS,
+    LOWER_IS_BETTER,
+    METRICS,
+    OF_THE_REFUSED,
+    Outcome,
+    position_of_gold,
+    values_of,
+)
 from ragqa.evaluation.refusing import TradeOff, auroc, recall_at_over_refusal, trade_off
 
 SCHEMA_VERSION = 1
@@ -132,7 +140,8 @@ def compare(report: EvalReport, baseline: Mapping[str, Any]) -> list[Comparison]
     """The verdict on each metric that both runs have: `better`, `worse`, `same`, or `not judged` for costs.
 
     A change counts where its 95 % interval over the questions both asked leaves out 0. Metrics without values
-    by question (AUROC) count as changed where the intervals do not meet.
+    by question that two runs share (AUROC, precision of refusing) count as changed where the intervals do not
+    meet.
     """
     earlier = {str(row["id"]): row for row in baseline.get("questions", [])}
     metrics = baseline.get("metrics", {})
@@ -150,7 +159,8 @@ def _compared(
     metric: str, report: EvalReport, old: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any]]
 ) -> Comparison:
     new = report.metrics[metric]
-    shared = [key for key, row in report.rows.items() if metric in row and metric in earlier.get(key, {})]
+    rows = {} if metric in OF_THE_REFUSED else report.rows
+    shared = [key for key, row in rows.items() if metric in row and metric in earlier.get(key, {})]
     change = None
     if shared:
         change = paired_difference(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ from ragqa.candidates import Candidate
 from ragqa.evaluation.blind import DEPTH, BlindRetriever, RememberingEmbedder
 from ragqa.evaluation.citing import Place, Span, find_all, squeeze
 from ragqa.evaluation.outcome import Asked, Outcome
-from ragqa.evaluation.question_set import Evidence, Question, page_id
+from ragqa.evaluation.question_set import PAGE_MARK, Evidence, Question, page_id
 from ragqa.types import Answer, Hit, Prompt
 
 RANKED = 3
@@ -39,8 +40,10 @@ class Asking:
         self.answerer = answerer
         self.places = places
         self.retriever.places = places
-        rows = retriever.index.sources()
+        rows = tuple(retriever.index.sources())
         self._documents = {self._name(row.source): row.document_id for row in rows}
+        last_first = sorted(rows, key=lambda row: row.source, reverse=True)
+        self._first_names = {row.document_id: self._name(row.source) for row in last_first}
         self._text = lru_cache(maxsize=64)(self._read_text)
         self._squeezed = lru_cache(maxsize=4096)(self._squeeze)
 
@@ -58,6 +61,23 @@ class Asking:
         """Gold documents of these questions that the index does not hold, in order."""
         named = (one for question in questions for one in gold_documents(question))
         return tuple(dict.fromkeys(one for one in named if one not in self._documents))
+
+    def as_indexed(self, question: Question) -> Question:
+        """The question, its documents named as hits name them: of equal files, which are one document of the
+        index, by the first.
+        """
+
+        def known(name: str) -> str:
+            document = self._documents.get(name)
+            return self._first_names[document] if document else name
+
+        def named(gold: str) -> str:
+            name, mark, page = gold.partition(PAGE_MARK)
+            return known(gold) if gold in self._documents else known(name) + mark + page
+
+        gold = tuple(dict.fromkeys(map(named, question.gold)))
+        evidence = tuple(replace(one, document=known(one.document)) for one in question.evidence)
+        return replace(question, gold=gold, evidence=evidence)
 
     def outcome(self, question: Question, *, gold_removed: bool = False) -> Outcome:
         """Everything one question shows."""

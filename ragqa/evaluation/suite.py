@@ -93,6 +93,7 @@ def measure(
         asking = Asking(retriever, answerer, places)
         chosen = drawn(questions_of(questions, options.part), options.limit)
         unknown = known_or_refused(name, chosen, asking, index_path)
+        chosen = tuple(map(asking.as_indexed, chosen))
         outcomes = asking.ask_all(chosen, gold_removed=options.gold_removed, on_question=on_question)
         engine, model = (answerer.engine.name, answerer.engine.model) if answerer else ("", "")
     return replace(report_of(name, engine, model, outcomes), unknown=unknown)
@@ -157,7 +158,7 @@ def find_set(path: Path) -> Path:
 
 
 def cache_of(folder: Path) -> Path:
-    """Where a set's index is kept: by the place and the content of its documents."""
+    """Where a set's index is kept: by the place and the content of its documents; of PDFs, by the place."""
     documents = folder / "documents.jsonl"
     content = documents.read_bytes() if documents.is_file() else b""
     key = sha256(str(folder.resolve()).encode() + content).hexdigest()[:16]

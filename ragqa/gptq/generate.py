@@ -13,7 +13,7 @@ from torch import Tensor
 from ragqa.gptq.constrained import Constraint, restrict
 from ragqa.gptq.decoder import Decoder, KvCache
 
-Stopped = Literal["end", "stop", "length", "interrupted"]
+Stopped = Literal["end", "stop", "length"]
 REPLACEMENT = "\ufffd"
 """What a tokenizer shows for bytes that are no whole character yet."""
 
@@ -134,8 +134,9 @@ def continue_text(
 ) -> Continuation:
     """Continue a prompt.
 
-    Ends as the rules say, at `max_tokens` or the window's end ("length"), or at Ctrl-C ("interrupted", with
-    what there is so far). Raises RagqaError where the prompt itself does not fit the window.
+    Ends as the rules say, or at `max_tokens` or the window's end ("length"). At Ctrl-C `on_text` gets what
+    was held back before it is raised again: half an answer is none. Raises RagqaError where the prompt itself
+    does not fit the window.
     """
     sampling, constraint = rules.sampling, rules.constraint
     room = min(sampling.max_tokens, decoder.model.window - len(ids))
@@ -164,7 +165,8 @@ def continue_text(
                 break
             unread.append(token)
     except KeyboardInterrupt:
-        stopped = "interrupted"
+        stream.finish()
+        raise
     return Continuation(stream.finish(), tuple(stream.ids), stopped)
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,8 @@ class Worker:
     def __init__(self, checkpoint: Checkpoint, config: Mapping[str, Any], dtype: str = "float32") -> None:
         python = worker_python()
         self._folder = Path(tempfile.mkdtemp(prefix="ragqa-auto-gptq-"))
+        # Also at the program's end: a command that is interrupted closes nothing.
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._errors = (self._folder / "errors.txt").open("w+", encoding="utf-8", errors="replace")
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         model = self._folder / "model"
@@ -132,7 +135,7 @@ class Worker:
             self._process.wait()
         self._answers.close()
         self._errors.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_folder()
 
     def __enter__(self) -> "Worker":
         return self

@@ -62,7 +62,7 @@ class GptqEngine:
     def generate(
         self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
     ) -> Generation:
-        """Answer the prompt's ids. Ctrl-C ends it with what there is, marked `interrupted`.
+        """Answer the prompt's ids.
 
         Source lines can only be those of blocks in the prompt. A model with a refusal rule refuses by its
         log-odds, and says so as `confidence`; where the rule has it so, it chooses its answer among the spans
