@@ -30,6 +30,8 @@ STOP_WORDS = frozenset(
     with would you your
     """.split()  # noqa: SIM905  # a list of 90 quoted words is no easier to read
 )
+MAY = re.compile(r"(?<=[\w,:;] )May\b|\bMay(?=\s*(?:\d|[:,;|]|$))")
+"""The month: inside a sentence, or with a number or a cell's end behind it."""
 PRONOUN = re.compile(r"^(?:he|she|it|they|this|that|these|those|his|her|its|their)\b", re.IGNORECASE)
 
 FEATURES = (
@@ -101,13 +103,17 @@ class Passage:
 def content_words(text: str) -> tuple[str, ...]:
     """The stems of a text's words in order, those without content left out.
 
-    "IT", "US" and "WHO" among other words are names, and kept as they are written.
+    "IT", "US" and "WHO" among other words are names, and kept as they are written; so is the month of May.
     """
-    shouts = text.isupper() and len(WORD.findall(text)) > 3
+    words = WORD.findall(text)
+    shouts = text.isupper() and len(words) > 3
+    month = "May" in words and MAY.search(text) is not None
     return tuple(
         stem(word.lower()) if word.lower() not in STOP_WORDS else word
-        for word in WORD.findall(text)
-        if word.lower() not in STOP_WORDS or (len(word) > 1 and word.isupper() and not shouts)
+        for word in words
+        if word.lower() not in STOP_WORDS
+        or (len(word) > 1 and word.isupper() and not shouts)
+        or (word == "May" and month)
     )
 
 

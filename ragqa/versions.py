@@ -18,6 +18,12 @@ _VERSION = re.compile(
     r"\b(?:versions?|v|rev(?:ision)?|edition|release|issue)\.? ?(\d+(?:\.\d+)*)\b", re.IGNORECASE
 )
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+_AMOUNT = re.compile(
+    r"[$€£¥]\s?\d{4}(?!\d)|(?<!\d)\d{4}\s?(?:[$€£¥%°]|(?:euros?|dollars?|pounds|cents|EUR|USD|GBP|CHF"
+    r"|per ?cent|[kcm]?m|k?g|litres?|liters?|W|kW|V|rpm|bar)\b)",
+    re.IGNORECASE,
+)
+"""What looks like a year and is none."""
 _WORD = re.compile(r"[^\W_]+")
 _BEFORE = re.compile(r"\b(?:before|until|prior to|up to) (?:the year )?((?:19|20)\d\d)\b", re.IGNORECASE)
 _PAST = re.compile(
@@ -51,7 +57,7 @@ def of_another_time(question: str, blocks: Sequence[ContextBlock]) -> frozenset[
     What a price list of 2025 says is no answer for 2024, even where no list of 2024 is there. A version's
     number counts only where the question has a word of the title, as other things have versions too.
     """
-    years, numbers = set(_YEAR.findall(question)), set(_VERSION.findall(question))
+    years, numbers = years_in(question), set(_VERSION.findall(question))
     if not (years or numbers) or _BEFORE.search(question) or _COMPARES.search(question):
         return frozenset()
     documents: dict[str, list[ContextBlock]] = defaultdict(list)
@@ -94,12 +100,28 @@ def is_quoted(block: ContextBlock) -> bool:
 
 
 def family_of(block: ContextBlock) -> str:
-    """What versions share: the folder, and the title without year or version; empty where it has none."""
+    """What versions share: the folder, and the title without year or version; empty where it has none.
+
+    Where the title has none, the name of the file has to be the same without it, too: "statement 2024-01" and
+    "statement 2024-02", both titled "Statement", are of different months.
+    """
     folder, _, name = block.source.rpartition("/")
-    title = (block.title if block.title != block.source else "") or name.rpartition(".")[0] or name
-    bare = _YEAR.sub(" ", _VERSION.sub(" ", title))
-    marked = bare != title or _YEAR.search(name) is not None
-    return " ".join([folder, *_WORD.findall(bare.casefold())]) if marked else ""
+    stem = name.rpartition(".")[0] or name
+    title = (block.title if block.title != block.source else "") or stem
+    if _unmarked(title) != title:
+        return " ".join([folder, *_WORD.findall(_unmarked(title).casefold())])
+    if not _YEAR.search(name):
+        return ""
+    return " ".join([folder, *_WORD.findall(f"{title} {_unmarked(stem)}".casefold())])
+
+
+def _unmarked(name: str) -> str:
+    return _YEAR.sub(" ", _VERSION.sub(" ", name))
+
+
+def years_in(question: str) -> set[str]:
+    """The years that a question names; "2000 euros" is none."""
+    return set(_YEAR.findall(_AMOUNT.sub(" ", question)))
 
 
 def age_of(block: ContextBlock) -> Age:
@@ -118,7 +140,7 @@ def about(question: str, family: Sequence[ContextBlock]) -> list[ContextBlock]:
     limit = _BEFORE.search(question)
     if limit:
         return [one for one in ordered if age_of(one)[0] < limit[1]] or ordered[:1]
-    years, numbers = set(_YEAR.findall(question)), set(_VERSION.findall(question))
+    years, numbers = years_in(question), set(_VERSION.findall(question))
     named = [one for one in ordered if years & years_of(one) or numbers & set(_VERSION.findall(name_of(one)))]
     if named or years or _COMPARES.search(question):
         return named or ordered

@@ -60,6 +60,9 @@ def test_the_held_column_is_that_of_the_kind_asked_for() -> None:
 def test_plain_words_in_capitals_are_names_unless_all_is_in_capitals() -> None:
     assert content_words("What is the IT budget?") == ("IT", "budget")
     assert content_words("Who told it to us?") == ("told",)
+    assert content_words("What did it cost in May?") == ("cost", "May")
+    assert content_words("Month: May; Cost: 5") == ("month", "May", "cost", "5")
+    assert content_words("May staff park here? They may.") == ("staff", "park", "here")
     assert content_words("WHO PAYS IT TO US") == ("pay",)
     rows = [Passage(("Sales: 120000", "IT: 45000"), "Budget", 1.0)]
     sales, it = lexical_scores("What is the budget of IT?", rows)[0]

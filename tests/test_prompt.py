@@ -187,5 +187,9 @@ def test_metadata_lines_are_capped_and_never_stand_for_ours() -> None:
         ("columns", "Name | Age"), ("date", "2021"),
     )  # fmt: skip
     assert len(lines) == 11
+    wide = "\t".join(f"Name of column {n} {'x' * 40}" for n in range(13))
+    (columns,) = [value for key, value in metadata_lines(source="a", table_header=wide) if key == "columns"]
+    assert columns.count(" | ") == 12
+    assert len(columns) <= 600
     assert all(len(value) <= 200 for _, value in lines)
     assert ("page", "7") in metadata_lines(source="a", page=7, page_end=7)

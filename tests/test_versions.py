@@ -61,6 +61,8 @@ def test_other_documents_are_no_versions(other: ContextBlock) -> None:
 def test_minutes_of_different_days_and_numbered_products_are_no_versions() -> None:
     days = [block(f"board/minutes-2024-{day}.md", f"Minutes, 2024-{day}") for day in ("06-12", "11-20")]
     assert len({family_of(one) for one in days}) == 2
+    statements = [block(f"bank/statement 2024-{n:02}.md", "Account statement") for n in (1, 2)]
+    assert len({family_of(one) for one in statements}) == 2
     models = [block(f"manuals/s{n}.md", f"Selkie S{n} manual") for n in (1, 3)]
     assert {family_of(one) for one in models} == {""}
 
@@ -84,6 +86,8 @@ PRICES = block("sales/price-list-2025.csv", "Price list 2025")
         ("What did a buoy cost in 2024?", {PRICES.source}),
         ("What did a buoy cost in 2025?", set()),
         ("What does a buoy cost?", set()),
+        ("Which buoy costs 2000 euros?", set()),
+        ("Which buoy weighs 2000 kg and costs under $2010?", set()),
         ("What did a buoy cost before 2024?", set()),
         ("How did prices change since 2024?", set()),
         ("How much leave was there under version 3 of the leave policy?", {NEW.source}),

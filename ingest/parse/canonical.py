@@ -41,6 +41,19 @@ def clean(text: str) -> tuple[str, int]:
     return _INVALID.subn(REPLACEMENT, text)
 
 
+_RAISED = str.maketrans("0123456789+-−–()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻⁽⁾")
+_RAISABLE = re.compile(r"(?=\D*\d)[0-9+\-−–()/.,\s]{1,20}")
+
+
+def raised(before: str, text: str) -> str:
+    """`text` in superscript characters, where it is a number raised behind the number that ends `before`.
+
+    "19" and a note mark "2" would be 192 without them, and "10" to the power of "6" 106.
+    """
+    number = before[-2:].rstrip(".,")[-1:].isdigit()  # "2024." and a mark "3" would be 2024.3
+    return text.translate(_RAISED) if number and _RAISABLE.fullmatch(text) else text
+
+
 def one_line(text: str) -> str:
     """White space, line ends included, becomes single spaces."""
     return " ".join(text.split())

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from ingest.parse import text
+from ingest.parse.canonical import raised
 from ingest.parse.tables import span
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
@@ -81,14 +82,16 @@ def _without_declaration(markup: str) -> str:
     return re.sub(r"\A\s*<\?xml[^>]*\?>", "", markup.removeprefix("\ufeff"))
 
 
-_CHANGED = re.compile(r"<(?:table|ol)\b", re.IGNORECASE)
+_CHANGED = re.compile(r"<(?:table|ol|sup|details|summary|figure|figcaption)\b", re.IGNORECASE)
+_AROUND_MARKS = frozenset({"a", "span", "b", "i", "em", "strong", "small"})
 _LAYOUT_CELL = 600  # characters; a table with a longer cell lays out a page, it does not hold data
 
 
 def clean_markup(markup: str) -> str:
     """What unstructured may read: no declaration, no invalid characters, no tables that lay out the page.
 
-    The numbers that a browser shows before list items are text.
+    The numbers that a browser shows before list items are text. What folds or has a caption is a block, and
+    numbers raised behind others stay apart from them.
     """
     from lxml import etree, html
 
@@ -99,9 +102,36 @@ def clean_markup(markup: str) -> str:
         tree = html.document_fromstring(markup)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return markup
+    raise_numbers(tree)
+    _plain_blocks(tree)
     _plain_tables(tree)
     _number_items(tree)
     return str(html.tostring(tree, encoding="unicode"))
+
+
+def raise_numbers(tree: Any) -> None:
+    """Write `<sup>` behind a number in superscript characters, so that 19<sup>2</sup> is not read as 192."""
+    for mark in tree.iter("sup"):
+        words = "".join(mark.itertext())
+        higher = raised(_text_before(mark), words)
+        if higher != words:
+            for inner in list(mark):
+                mark.remove(inner)
+            mark.text = higher
+
+
+def _text_before(element: Any) -> str:
+    """The text that an inline element directly follows."""
+    previous, parent = element.getprevious(), element.getparent()
+    if previous is not None:
+        return previous.tail or "".join(previous.itertext())
+    return parent.text or (_text_before(parent) if parent.tag in _AROUND_MARKS else "")
+
+
+def _plain_blocks(tree: Any) -> None:
+    """What unstructured does not know and drops, as blocks that it reads."""
+    for block in tree.iter("details", "summary", "figure", "figcaption"):
+        block.tag = "div"
 
 
 def _number_items(tree: Any) -> None:

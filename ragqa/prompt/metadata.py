@@ -8,6 +8,7 @@ IDENTIFYING = ("source", "section", "page", "pages", "part")
 
 # Caps keep a hostile or chatty document from filling the window with its header.
 _MAX_VALUE = 200
+_MAX_COLUMNS = 600
 _MAX_DOCUMENT_LINES = 6
 _MAX_SECTION_DEPTH = 3
 _FIRST = ("date", "author", "url", "version", "language")  # what questions ask about most comes first
@@ -38,7 +39,7 @@ def metadata_lines(
         last = page if page_end is None else page_end
         lines.append(("page", str(page)) if last == page else ("pages", f"{page}-{last}"))
     if table_header:
-        lines.append(("columns", _short(" | ".join(cell.strip() for cell in table_header.split("\t")))))
+        lines.append(("columns", _columns(table_header)))
     return (*lines, *_document_lines(metadata))
 
 
@@ -48,6 +49,15 @@ def _document_lines(metadata: Metadata) -> Metadata:
         key=lambda line: _FIRST.index(line[0].casefold()) if line[0].casefold() in _FIRST else len(_FIRST)
     )
     return tuple((key, _short(value)) for key, value in theirs[:_MAX_DOCUMENT_LINES])
+
+
+def _columns(header: str) -> str:
+    """All columns, their names shortened where together they are long: a row is read by their number."""
+    cells = [" ".join(cell.split()) for cell in header.split("\t")]
+    longest = max(_MAX_COLUMNS // len(cells) - len(" | "), 1)
+    if sum(map(len, cells)) > longest * len(cells):
+        cells = [cell if len(cell) <= longest else cell[: longest - 1].rstrip() + "…" for cell in cells]
+    return " | ".join(cells)
 
 
 def _short(value: str) -> str:
