@@ -55,6 +55,11 @@ def test_ask_fits_its_schema_and_its_quotes_stand_in_the_source(ragqa: Run, work
     assert "".join(covered.split()) == "".join(answer["answer"].split())
 
 
+def test_auto_says_which_engine_it_took(ragqa: Run, work: Path) -> None:
+    assert "Answered by extractive (minilm)." in ragqa("ask", QUESTION, cwd=work).stderr
+    assert "Answered" not in ragqa("ask", QUESTION, "--engine", "extractive", cwd=work).stderr
+
+
 def test_a_refusal_fits_the_same_schema_and_shows_nothing_unchecked(ragqa: Run, work: Path) -> None:
     (answer,) = fits("ask", ragqa("ask", UNKNOWN, "--json", cwd=work).stdout)
     assert answer["refused"]

@@ -9,7 +9,10 @@ import pytest
 from ingest.errors import StorageError
 from ingest.index import check_index, open_index, repair_index
 from ingest.vectors import Neighbours, VectorsError, find_generation, remove_generations, write_generation
-from tests.index_support import ingest, light_tools
+from ragqa.cli.searching import warn_of_index
+from ragqa.retriever import Retriever
+from ragqa.settings import RetrievalSettings
+from tests.index_support import HashEmbedder, ingest, light_tools
 
 
 def unit(count: int, dimensions: int = 64, seed: int = 0) -> np.ndarray:
@@ -170,13 +173,17 @@ def test_with_enough_change_a_new_generation_takes_over(corpus: tuple[Path, Path
     assert check_index(index) == ()
 
 
-def test_a_damaged_generation_means_exact_search_until_it_is_repaired(corpus: tuple[Path, Path]) -> None:
+def test_a_damaged_generation_means_exact_search_until_it_is_repaired(
+    corpus: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     index = corpus[1]
     expected = answers(index, 1_000_000)
     file = next(index.rglob("data_level0.bin"))
     file.write_bytes(file.read_bytes()[:-100])
     with open_index(index, exact_below=0) as opened:
         assert opened.vectors_state == "damaged"
+        warn_of_index(Retriever(opened, HashEmbedder(), RetrievalSettings()), ())
+        assert "ragqa index repair" in capsys.readouterr().err
         assert [(c, round(s, 5)) for c, s in opened.dense(unit(1, 16, seed=3)[0], 10)] == expected[0]
     assert any("index repair" in problem for problem in check_index(index))
     repair_index(index, 0)

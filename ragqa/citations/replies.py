@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ingest.sentences import sentence_spans
+from ragqa.citations.quotes import one_space
 from ragqa.citations.refusals import refuses, stands_in
 from ragqa.prompt.defusing import clean, restore
 from ragqa.prompt.grammar import defuse_metadata, normalise
@@ -44,12 +46,13 @@ _LEFTOVERS = re.compile(
     r"BEGIN(?:INPUT|CONTEXT|INSTRUCTION)|END(?:INPUT|CONTEXT|INSTRUCTION)|</?s>|<\|[^|\n]{0,40}\|>|\[/?INST\]"
 )
 _OPENING = re.compile(r"\s*(?:(?:ASSISTANT|Assistant|Answer|ANSWER|Response)[ \t*]*:|\*\*Answer:?\*\*:?)\s*")
+_LONGEST = 600  # characters of a label's sentence that may be a document's own
 _KEYS = ("date", "url", "source", "title", "author", *IDENTIFYING)
 
 
 def parse_reply(raw: str, prompt: Prompt) -> Reply:
     """Take a raw reply apart. Total: any text gives a Reply; `claimed` names only blocks of this prompt."""
-    text = _one_turn(restore(clean(raw)))
+    text = restore(_one_turn(clean(raw)))  # what a document has of markers and roles ends no turn
     reading = _Reading(text, prompt.blocks)
     answer = _tidy(reading.answer)
     return Reply(answer, reading.claimed, reading.invented, refuses(answer, prompt.blocks))
@@ -78,20 +81,19 @@ class _Reading:
 
     def __init__(self, text: str, blocks: Sequence[ContextBlock]) -> None:
         self.blocks = blocks
+        self.texts = [_flat(block.text) for block in blocks]
         self.values = [
             {key.casefold(): normalise(value) for key, value in defuse_metadata(b.metadata)} for b in blocks
         ]
         self.keys = {key for values in self.values for key in values} | set(_KEYS)
-        found: dict[str, None] = {}
-        unknown: dict[str, None] = {}
-        self._found, self._unknown = found, unknown
+        self._found: dict[str, None] = {}
+        self._unknown: dict[str, None] = {}
         self.numbers: dict[int, tuple[str, ...]] = {}
-        text = self._without_label_parts(text)
-        text = self._without_trailing_lines(text)
+        text = self._without_trailing_lines(self._without_label_parts(text))
         text = _IN_BRACKETS.sub(self._bracket, text)
         self.answer = _NUMBERED.sub(self._number, text)
-        self.claimed = tuple(found)
-        self.invented = tuple(unknown)
+        self.claimed = tuple(self._found)
+        self.invented = tuple(self._unknown)
 
     def _without_label_parts(self, text: str) -> str:
         """Take out each label with the source lines behind it; prose behind them stays."""
@@ -100,9 +102,10 @@ class _Reading:
         while match := _first(_LABEL_LINE.search(text, position), _LABEL_INLINE.search(text, position)):
             rest = match["rest"].strip().rstrip("*_")
             end = match.end()
-            if self._is_prose(rest):
-                kept.append(text[position:end])
-                position = end
+            said = len(match.group()) if self._is_prose(rest) else self._quoted(match.group())
+            if said:
+                kept.append(text[position : match.start() + said])
+                position = match.start() + said
                 continue
             lines = [rest] if rest else []
             for line_end, line in _lines(text, end):
@@ -135,6 +138,18 @@ class _Reading:
         words = rest.split()
         sentence = len(words) >= 8 and rest[-1:] in ".!?" and not _URL.search(rest)
         return sentence and not self._lookup([rest])[0]
+
+    def _quoted(self, text: str) -> int:
+        """The length of the first sentence, if a document says it ("Reference: LT-2031-B"), else 0.
+
+        What names a block is a source line all the same: what documents say must not hide it.
+        """
+        _, end = next(iter(sentence_spans(text[:_LONGEST])), (0, 0))
+        rest = text[:end].partition(":")[2].strip(" \t*_")
+        if not rest or end == _LONGEST or self._lookup([rest])[0]:
+            return 0
+        said = _flat(text[:end]).lstrip(" >_#-")
+        return end if any(stands_in(said, block) for block in self.texts) else 0
 
     def _is_source_line(self, line: str, *, first: bool) -> bool:
         bare = line[_end_of_bullet(line) :].strip()
@@ -235,10 +250,10 @@ class _Reading:
         return best[1]
 
     def _bracket(self, match: re.Match[str]) -> str:
-        """`(source: x)` in the text."""
+        """`(source: x)` in the text; where a document has it and it names no block, it stays."""
         places, _ = self._lookup([match["rest"]])
         labelled = match.group().lstrip(" \t([").casefold().startswith(("source", "ref", "citation"))
-        if not places and not labelled:
+        if not places and (not labelled or any(_flat(match.group()) in text for text in self.texts)):
             return match.group()
         self._claim_group([match["rest"]])
         return ""
@@ -246,22 +261,21 @@ class _Reading:
     def _number(self, match: re.Match[str]) -> str:
         """`[1]`: an entry of the reply's own list, else a block by its place; note marks of the text stay."""
         before = match.string[max(0, match.start() - 12) : match.start()]
-        copied = f"{before}{match.group()}"
-        if (
-            not self.numbers
-            and len(before.strip()) >= 3
-            and any(copied in block.text for block in self.blocks)
-        ):
+        copied = _flat(f"{before}{match.group()}")
+        if not self.numbers and len(before.strip()) >= 3 and any(copied in text for text in self.texts):
             return match.group()
         numbers = [int(number) for number in re.findall(r"\d+", match["numbers"])]
-        keys = [self.numbers.get(n, ()) if self.numbers else self._place(n) for n in numbers]
+        places = {n: tuple(block.key for block in self.blocks[n - 1 : n]) for n in numbers}
+        keys = [(self.numbers or places).get(n, ()) for n in numbers]
         if not any(keys):
             return match.group()
         self._found.update(dict.fromkeys(key for group in keys for key in group))
         return ""
 
-    def _place(self, number: int) -> tuple[str, ...]:
-        return (self.blocks[number - 1].key,) if 1 <= number <= len(self.blocks) else ()
+
+def _flat(text: str) -> str:
+    """As a reply's words are looked for in a block."""
+    return one_space(text.replace("*", ""))
 
 
 def _end_of_bullet(line: str) -> int:

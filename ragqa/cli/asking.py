@@ -31,7 +31,7 @@ from ragqa.cli.options import (
     require_reading_engine,
 )
 from ragqa.cli.output import progress, put, put_json, say, show
-from ragqa.cli.searching import warn_of_nothing, where_pairs
+from ragqa.cli.searching import warn_of_index, where_pairs
 
 REFUSED = 4
 PART_FAILED = 3
@@ -91,6 +91,13 @@ class Asking:
                 answerer = opened.enter_context(open_answerer(self.index, choice, retrieval, answering))
             yield answerer
 
+    def say_which(self, answerer: Any) -> None:
+        """Name the engine where the person left it open."""
+        from ragqa.wiring import AUTO
+
+        if self.engine == AUTO:
+            say(f"Answered by {answerer.engine.name} ({answerer.engine.model}).")
+
 
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
@@ -117,7 +124,7 @@ def ask(
 
     pairs = where_pairs(asked.where)
     with asked.answerer() as answerer:
-        warn_of_nothing(answerer.retriever, pairs)
+        warn_of_index(answerer.retriever, pairs)
         on_text = streamer(stream, answerer.engine.name)
         answer = answerer.ask(question, pairs, on_text=on_text)
     if on_text is not ignore_text and answer.generation:
@@ -132,6 +139,7 @@ def ask(
         from ragqa.terminal import answer_view
 
         show(answer_view(answer))
+        asked.say_which(answerer)
     if answer.refused and fail_on_refusal:
         raise typer.Exit(REFUSED)
 
@@ -193,7 +201,7 @@ def batch(
     require_outputs(file, output, csv_file)
     pairs = where_pairs(asked.where)
     with asked.answerer() as answerer, progress() as tick:
-        warn_of_nothing(answerer.retriever, pairs)
+        warn_of_index(answerer.retriever, pairs)
 
         def ask_one(question: str) -> Any:
             return answerer.ask(question, pairs)
@@ -210,6 +218,7 @@ def batch(
         write_csv(output, csv_file)
     kept = f", {summary.kept} from an earlier run" if summary.kept else ""
     say(f"{summary.answered} answered, {summary.refused} refused, {summary.failed} failed{kept}.")
+    asked.say_which(answerer)
     if summary.failed:
         raise typer.Exit(PART_FAILED)
     if fail_on_refusal and (summary.refused or summary.refused_before):

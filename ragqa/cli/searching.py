@@ -31,7 +31,7 @@ def search(
         raise typer.BadParameter("is empty", param_hint="QUERY")
     pairs = where_pairs(where)
     with open_retriever(index, RetrievalSettings(reranker=reranker)) as retriever:
-        warn_of_nothing(retriever, pairs)
+        warn_of_index(retriever, pairs)
         hits = retriever.search(query, top_k, pairs)
     for rank, hit in enumerate(hits, start=1):
         if as_json:
@@ -57,8 +57,13 @@ def where_pairs(given: list[str] | None) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def warn_of_nothing(retriever: Any, where: tuple[tuple[str, str], ...]) -> None:
-    """Say that a filter leaves no document at all: a key or a value that is written another way."""
+def warn_of_index(retriever: Any, where: tuple[tuple[str, str], ...]) -> None:
+    """Say that a filter leaves no document at all (a key or a value that is written another way), and that
+    the index is searched more slowly than it could be.
+    """
     if where and not retriever.index.holds(where):
         wanted = " and ".join(f"{key}={value}" for key, value in where)
         say(f"No document has {wanted}. `ragqa sources list --json` shows what each has.")
+    if retriever.index.vectors_state == "damaged":
+        path = retriever.index.path
+        say(f"The vectors at {path} are damaged: all are compared. Mend them: ragqa index repair")
