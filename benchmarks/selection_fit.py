@@ -49,6 +49,8 @@ WEIGHTS = {"qed": 2.0, "clapnq": 2.0, "squad2": 1.0, "covidqa": 1.0, "sample": 2
 DEPTH = 3
 OVER_REFUSAL = 0.15
 """Share of answerable questions that may be refused: what the marks of docs/quality.md allow."""
+STRICT_RECALL = 0.8
+"""Share of the others that `--strict` refuses, as with a tuned model (finetune_measure.py)."""
 OTHER_SIDE = 0.73
 """Share of the right first sentences that score as high as what may contradict one: chosen with
 benchmarks/hostile.py and the even halves, docs/decisions.md."""
@@ -181,13 +183,23 @@ def minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor]) -
     optimiser.step(step)
 
 
-def best_threshold(cases: Sequence[Case], sure: np.ndarray, balance: Balance = balance) -> float:
-    """The highest confidence that refuses at most OVER_REFUSAL of the answerable questions."""
+def best_thresholds(
+    cases: Sequence[Case], sure: np.ndarray, balance: Balance = balance
+) -> tuple[float, float]:
+    """The highest confidence that refuses at most OVER_REFUSAL of the answerable questions, and the least,
+    not below it, that refuses STRICT_RECALL of the others.
+    """
     there = np.array([case.answerable for case in cases])
-    weight = balance([(case.set_name, case.answerable) for case in cases])[there]
-    order = np.argsort(sure[there])
-    refused = np.cumsum(weight[order]) / weight.sum()
-    return float(np.floor(100 * sure[there][order][np.searchsorted(refused, OVER_REFUSAL)]) / 100)
+    every = balance([(case.set_name, case.answerable) for case in cases])
+
+    def below(side: np.ndarray, share: float) -> float:
+        order = np.argsort(sure[side])
+        weight = every[side]
+        reached = np.searchsorted(np.cumsum(weight[order]) / weight.sum(), share)
+        return float(sure[side][order][reached])
+
+    threshold = np.floor(100 * below(there, OVER_REFUSAL)) / 100
+    return float(threshold), float(max(threshold, np.ceil(100 * below(~there, STRICT_RECALL)) / 100))
 
 
 def best_margin(found: Sequence[Scored], balance: Balance = balance) -> float:
@@ -238,7 +250,7 @@ def entry(
     confidence: Linear,
     names,
     found: Sequence[Scored],
-    threshold: float,
+    thresholds: tuple[float, float],
     data: list[str],
     balance: Balance = balance,
 ) -> dict:
@@ -246,7 +258,8 @@ def entry(
         "fitted_on": data,
         "margin": best_margin(found, balance),
         "other_side": other_side(found, balance),
-        "threshold": threshold,
+        "threshold": thresholds[0],
+        "strict": thresholds[1],
         "ranking": record(ranking, names[0]),
         "confidence": record(confidence, names[1]),
     }
@@ -265,9 +278,9 @@ def fit_plain(cases: Sequence[Case]) -> dict:
     found = plainly(cases, ranking)
     rows = np.stack([confidence_features(one.case.question, one.rows, one.scores) for one in found])
     confidence = fit_confidence(rows, cases, 1e-2)
-    threshold = best_threshold(cases, sigmoid(confidence(rows)))
+    thresholds = best_thresholds(cases, sigmoid(confidence(rows)))
     data = [f"{name}, {PARTS.get(name, 'even half')} ({LICENCES[name]})" for name in LICENCES]
-    return entry(ranking, confidence, PLAIN, found, threshold, data)
+    return entry(ranking, confidence, PLAIN, found, thresholds, data)
 
 
 PARTS = {"sample": "tune split"}
@@ -286,11 +299,11 @@ def fit_read(cases: Sequence[Case], plain: dict, shipped: dict) -> dict:
     share = lacking(cases, plain) if any(case.role == "fit" for case in cases) else share_of(shipped)
     joined = np.column_stack([rows[:, 0] + share * rows[:, -1], rows[:, 1:-1]])
     confidence = with_lacking(fit_confidence(joined, chosen, 1e-3, alike), rows[:, -1], share)
-    threshold = best_threshold(chosen, sigmoid(confidence(rows)), alike)
+    thresholds = best_thresholds(chosen, sigmoid(confidence(rows)), alike)
     names = dict.fromkeys(case.set_name for case in chosen)
     data = [f"{name}, even titles the reader never saw ({LICENCES[name]})" for name in names]
     data.append("lacks_asked: what plain is fitted on")
-    return entry(ranking, confidence, READ, scored, threshold, data, alike)
+    return entry(ranking, confidence, READ, scored, thresholds, data, alike)
 
 
 def lacking(cases: Sequence[Case], plain: dict) -> float:

@@ -33,7 +33,8 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How sentences are ranked and refused: `margin`, `other_side` in scores, `threshold` in confidence.
+    """How sentences are ranked and refused: `margin`, `other_side` in scores, `threshold` in confidence, with
+    `strict` in its place where one wants to be surer.
 
     `other_side` is the least score of a sentence that is shown because another document answers differently:
     of lower ones most say something else.
@@ -44,6 +45,7 @@ class Model:
     margin: float
     other_side: float
     threshold: float
+    strict: float
 
 
 @cache
@@ -64,6 +66,7 @@ def model_of(record: Mapping[str, Any], ranking: Sequence[str], confidence: Sequ
         float(record["margin"]),
         float(record["other_side"]),
         float(record["threshold"]),
+        float(record["strict"]),
     )
 
 

@@ -97,7 +97,7 @@ class Judgement:
     question: str = ""
     pieces: tuple[Pieces, ...] = ()
 
-    def selection(self) -> Selection:
+    def selection(self, *, strict: bool = False) -> Selection:
         """The best candidate and what scores close to it, each wording once, of one version of a document;
         or the best candidate and that of another document which takes its words away (amendments.py) or
         answers differently. Where nothing differs, with what belongs to the best: the list that it is of,
@@ -126,7 +126,7 @@ class Judgement:
         else:
             sentences = completed(self.question, sentences, same_age, self.pieces)
         confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, self.odds))))
-        refuses = confidence < self.model.threshold
+        refuses = confidence < (self.model.strict if strict else self.model.threshold)
         return Selection(sentences, confidence, refuses, other is not None)
 
     def _answered_back(self, best: Candidate) -> Candidate:

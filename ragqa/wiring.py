@@ -74,7 +74,15 @@ def shared_reader() -> Reader:
 
 
 def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
-    from ragqa.llm.gptq import INSTALL, end_ids, find_model, make_encoder, preset_options, read_tokenizer
+    from ragqa.llm.gptq import (
+        INSTALL,
+        end_ids,
+        find_model,
+        make_encoder,
+        preset_options,
+        read_tokenizer,
+        warn_of_licence,
+    )
 
     try:
         from ragqa.gptq.model import LoadOptions
@@ -82,6 +90,7 @@ def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
     preset, folder = find_model(choice.model or DEFAULT_MODEL, tick=choice.tick)
+    warn_of_licence(choice.model or DEFAULT_MODEL, preset)
     tokenizer = read_tokenizer(folder)
     wording = Wording(
         tokenizer,

@@ -1,5 +1,6 @@
 """What sentence selection promises: the sentence that answers first, sureness that follows the documents."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from ingest.chunk import count_tokens
 from ragqa.candidates import pieces_of
 from ragqa.citations import check, parse_reply
 from ragqa.features import Passage
+from ragqa.fitted import load_models
 from ragqa.llm.extractive import reply
 from ragqa.reader import Reading, Window
 from ragqa.selection import EMBEDDED_SENTENCES, judge, select, similarities
@@ -53,6 +55,16 @@ def test_a_question_about_something_else_is_less_sure() -> None:
     unsure = select("What is the capital of France?", BLOCKS, embed).confidence
     assert unsure < sure
     assert select("What is the capital of France?", BLOCKS, embed).refuses
+
+
+def test_strict_is_surer() -> None:
+    """The package's thresholds with a reader; between them only `--strict` refuses."""
+    _, read = load_models()
+    assert read.threshold < read.strict
+    between = math.log(read.threshold / (1 - read.threshold)) + 0.05
+    judged = replace(judge("Who approves leave?", BLOCKS, embed), model=read, odds=between)
+    assert not judged.selection().refuses
+    assert judged.selection(strict=True).refuses
 
 
 def test_offsets_are_those_of_the_document() -> None:

@@ -59,7 +59,12 @@ WhereOption = Annotated[
         show_default=False,
     ),
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse unless every sentence is supported.")]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse unless every sentence is supported and the engine is surer than usual."
+    ),
+]
 OnUnsupportedOption = Annotated[
     str,
     typer.Option(

@@ -21,7 +21,7 @@ DIFFER = "The documents differ:"
 
 class ExtractiveEngine:
     """Picks at most three sentences, or a list that is asked for; refuses where the confidence is below the
-    threshold.
+    threshold, a higher one under `--strict`.
     """
 
     name = "extractive"
@@ -40,7 +40,7 @@ class ExtractiveEngine:
         self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
     ) -> Generation:
         """The sentences that answer, or the refusal; `confidence` is that the documents hold the answer."""
-        selection = self._judged(prompt).selection()
+        selection = self._judged(prompt).selection(strict=options.strict)
         text = REFUSAL
         if not selection.refuses:
             text = reply(selection.sentences, prompt.blocks, differs=selection.differs)

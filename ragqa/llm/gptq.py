@@ -141,8 +141,7 @@ def open_gptq_engine(
     options = preset_options(preset, options or LoadOptions())
     loaded = load_model(open_checkpoint(folder), options)
     tokenizer = read_tokenizer(folder)
-    if preset is not None and preset.restricted:
-        logger.warning("%s: %s.", model, preset.licence)
+    warn_of_licence(model, preset)
     return GptqEngine(
         model=model if preset else str(folder),
         window=usable_window(folder, preset, loaded, allow_unproven_length=allow_unproven_length),
@@ -154,6 +153,12 @@ def open_gptq_engine(
         rule=read_rule(folder),
         judge=judge,
     )
+
+
+def warn_of_licence(model: str, preset: Preset | None) -> None:
+    """Show the licence of a model that may not be used for everything."""
+    if preset is not None and preset.restricted:
+        logger.warning("%s: %s.", model, preset.licence)
 
 
 def find_model(
