@@ -74,9 +74,18 @@ _ABBREVIATIONS = frozenset(
 )
 # Of data sheets. nupunkt ends a sentence behind them; in front of what is no capital none does.
 _DATA_SHEET = re.compile(
-    r"(?:^|\s)\(?(?:max|min|temp|press|approx|ca|nom|typ|avg|incl|excl|dia|diam|freq|qty|vol|wt|tel|ref|resp|tol)"
+    r"(?:^|\s)\(?(?:max|min|temp|press|approx|ca|nom|typ|avg|incl|excl|dia|diam|freq|qty|vol|wt|tel|ref|resp|tol"
+    r"|тыс|млн|млрд)"
     r"\.\s+\Z",
     re.IGNORECASE,
+)
+# Of other languages, which nupunkt does not know: abbreviations, and days before German months. Of months
+# that English has, too, a word must say that it is German: "There were 3. August was wet."
+_UNENDED = re.compile(
+    r"\b(?:bzw|z\.\s?B|d\.\s?h|Mme|Sra)\.\s++"
+    r"|\b\d{1,2}\.\s++(?=(?:Januar|Jänner|Februar|Feber|März|Mai|Juni|Juli|Oktober|Dezember)\b)"
+    r"|\b(?<!I )(?i:ab|am|bis|dem|den|der|des|seit|und|vom|zum)\s\d{1,2}\.\s++"
+    r"(?=(?:April|August|September|November)\b)"
 )
 _SPACED_QUOTE = re.compile(r"([.!?] \")\s*\Z")
 
@@ -195,6 +204,7 @@ def _cuts(segment: str) -> list[int]:
         for start, _ in _tokenizer().span_tokenize(masked)
         if 0 < start < len(segment) and not _goes_on(segment, start)
     }
+    found -= {stop.end() for stop in _UNENDED.finditer(masked)}
     plain = (stop for stop in _PLAIN_STOP.finditer(masked) if stop[1].casefold() not in _ABBREVIATIONS)
     return sorted(found | {stop.end() for stop in plain})
 

@@ -89,6 +89,20 @@ def test_front_matter_that_is_none_stays_text(read, front: str) -> None:
     assert document.metadata == ()
 
 
+@pytest.mark.parametrize("gap", ["\n", ""])
+def test_a_section_between_rules_is_no_front_matter(read, gap: str) -> None:
+    page = f"---\n{gap}# Minutes of the board\n{gap}Date: 5 March 2024\nPresent: Anna Berg\n\n---\n\nNext."
+    document = read("a.md", page)
+    assert document.text == "Minutes of the board\n\nDate: 5 March 2024\nPresent: Anna Berg\n\nNext."
+    assert read("b.md", f"---\n{gap}Date: 5 March 2024\n---\nNext.").metadata[:1] == (
+        () if gap else (("date", "2024-03-05"),)
+    )
+
+
+def test_front_matter_may_hold_comments(read) -> None:
+    assert read("a.md", "---\n# Shown at the top\ntitle: Leave\n---\nText.").text == "Text."
+
+
 def test_plain_text_has_paragraphs_lists_and_headings(read) -> None:
     document = read(
         "a.txt", "1. Scope\r\n\r\nFirst line\r\nsecond line.\r\n\r\n\r\n- one\n- two\n\nTHE END OF IT\n"
@@ -155,6 +169,87 @@ def test_no_cell_reaches_out_of_the_head_of_its_table_and_prose_is_said_once(rea
 def test_a_table_of_spans_without_cells_is_left_as_it_is(read) -> None:
     page = "<table><tr><td colspan=100 rowspan=100>one<td>two" + "<tr><td>three<td>four" * 5 + "</table>"
     assert read("a.html", page).text.split("\n") == ["one\ttwo", *["three\tfour"] * 5]
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.md"])
+def test_a_number_raised_behind_another_stays_apart_from_it(read, name: str) -> None:
+    page = (
+        "It rose to 19<sup>2</sup> percent of <b>£185</b><sup>1</sup>, 10<sup>−6</sup> in 2024.<sup>3</sup>"
+    )
+    assert read(name, page).text == "It rose to 19² percent of £185¹, 10⁻⁶ in 2024.³"
+    assert (
+        read(name, "The 5<sup>th</sup> of 1<sup>1/2</sup> m<sup>3</sup> now.").text
+        == "The 5th of 1¹/² m3 now."
+    )
+
+
+def test_a_mark_inside_a_link_behind_a_number_stays_apart_from_it(read) -> None:
+    page = "<p>From £185<a href=#n><sup>1</sup></a> to 9<sup><a>2<sup>3</sup></a></sup> or 5<sup>4</sup>."
+    assert read("a.html", page).text == "From £185¹ to 9²³ or 5⁴."
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.md"])
+@pytest.mark.parametrize("odd", ["\x01", "<!-- 5 --><sup>1</sup>", "<?x?>", "<body>", "<![CDATA[", "\f"])
+def test_odd_markup_in_tables_and_blocks_fails_no_file(read, name: str, odd: str) -> None:
+    page = f"<div>{odd}<br>{odd}</div><table><tr><td>{odd}one<br>{odd}<sup>2</sup><td>two</table>"
+    assert "two" in read(name, page).text
+
+
+def test_line_breaks_and_blocks_of_html_in_markdown_part_words(read) -> None:
+    table = "| a | b |\n|---|---|\n| 5<br>10 | x |\n\n"
+    assert texts(read("a.md", table), "table_row") == ["5 10\tx"]
+    page = "One<br/>two.\n\n<p>Three</p><p>four<br>five</p>\n\n<p>Six</p>\n"
+    assert texts(read("a.md", page), "paragraph") == ["One\ntwo.", "Three\nfour\nfive", "Six"]
+
+
+def test_a_table_of_html_in_markdown_is_a_table(read) -> None:
+    page = """# Sizes\n\n<table><tr><td>Price</td><td>5</td></tr><tr><td>Size</td><td>6</td></tr></table>
+
+<div><p>Above.</p><table>
+<tr><th>Zone</th><th>Fee</th></tr>
+
+<tr><td rowspan=2>EU</td><td>5<br>10</td></tr><tr><td>7</td></tr>
+</table>Below.</div>"""
+    assert kinds(read("a.md", page))[1:] == [
+        ("table_row", "Price\t5"),
+        ("table_row", "Size\t6"),
+        ("paragraph", "Above."),
+        ("table_header", "Zone\tFee"),
+        ("table_row", "EU\t5 10"),
+        ("table_row", "EU\t7"),
+        ("paragraph", "Below."),
+    ]
+
+
+@pytest.mark.parametrize("cell", ["td", "th"])
+@pytest.mark.parametrize("name", ["a.html", "a.md"])
+def test_names_on_the_left_of_two_columns_are_no_header(read, name: str, cell: str) -> None:
+    days = (("Monday", "Pasta"), ("Tuesday", "Pizza"), ("Wednesday", "Fish"))
+    rows = "".join(f"<tr><{cell}>{day}</{cell}><td>{dish}</td></tr>" for day, dish in days)
+    assert kinds(read(name, f"<table>{rows}</table>")) == [("table_row", "\t".join(row)) for row in days]
+
+
+def test_a_comment_is_no_cell_of_two_columns(read) -> None:
+    page = "<table><tr><!-- a --><td>Monday<td>Pasta<tr><td>Tuesday<!-- b --><td>Pizza</table>"
+    assert texts(read("a.html", page), "table_row") == ["Monday\tPasta", "Tuesday\tPizza"]
+
+
+@pytest.mark.parametrize("first", ["<td><b>Code</b><td><b>Use</b>", "<td>Code<td>2024", "<th>Code<th>Use"])
+def test_a_first_row_that_is_bold_or_above_numbers_is_a_header(read, first: str) -> None:
+    bolts, nuts = ("5 Nm", "12 Nm") if "2024" in first else ("bolts", "nuts")
+    below = f"<tr><td>M6<td>{bolts}<tr><td>M8<td>{nuts}"
+    assert kinds(read("a.html", f"<table><tr>{first}{below}</table>"))[0][0] == "table_header"
+
+
+def test_what_a_page_folds_and_its_captions_are_text(read) -> None:
+    page = """<details><summary>How long is the warranty?</summary><p>It is 24 months.</p></details>
+    <figure><img src=b.png><figcaption>The bridge <b>in</b> 1920.</figcaption></figure>"""
+    document = read("a.html", page)
+    assert texts(document, "paragraph") == [
+        "How long is the warranty?",
+        "It is 24 months.",
+        "The bridge in 1920.",
+    ]
 
 
 def test_a_table_that_lays_out_a_page_is_no_table(read) -> None:
@@ -233,9 +328,28 @@ def test_encodings_of_text(read, encoding: str) -> None:
     assert read("a.txt", words.encode(encoding)).text == words
 
 
+@pytest.mark.parametrize(
+    ("words", "encoding"),
+    [
+        ("Le règlement intérieur interdit les téléphones portables.", "cp1252"),
+        ("Un élève étranger a été reçu à Orléans.", "cp1252"),
+        ("Das Lagerhaus gehört der Städtischen Behörde.", "cp1252"),
+        ("東京都千代田区", "cp932"),
+        ("株式会社ABC 2024年3月 の請求書 no.5", "cp932"),
+    ],
+)
+def test_a_short_text_is_japanese_or_western(read, words: str, encoding: str) -> None:
+    assert read("a.txt", words.encode(encoding)).text == words
+
+
 def test_no_unicode_normalisation(read) -> None:
     words = "ﬁne e\u0301 Å Ｆ ½ \u00a0x"
     assert read("a.txt", words).text == words
+
+
+def test_soft_hyphens_are_no_part_of_words(read) -> None:
+    document = read("a.html", "<title>Our ware&shy;houses</title><p>The ware&shy;house is full.</p>")
+    assert (document.title, document.text) == ("Our warehouses", "The warehouse is full.")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

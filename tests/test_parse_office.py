@@ -55,6 +55,24 @@ def test_docx(read) -> None:
     assert "modified" not in found  # the template's own, of 2013
 
 
+def test_a_raised_number_of_a_docx_stays_apart_from_the_one_before(read) -> None:
+    import docx
+
+    made = docx.Document()
+    paragraph = made.add_paragraph("It rose to 19")
+    for words, raised in (
+        ("2", True),
+        (" percent of 5 m", False),
+        ("3", True),
+        (" on the 4", False),
+        ("th", True),
+    ):
+        paragraph.add_run(words).font.superscript = raised or None
+    buffer = io.BytesIO()
+    made.save(buffer)
+    assert read("a.docx", buffer.getvalue()).text == "It rose to 19² percent of 5 m3 on the 4th"
+
+
 def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
     import openpyxl
 
@@ -82,6 +100,48 @@ def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
         ("heading", "Other"),
         ("table_row", "only\trow"),
     ]
+
+
+SALES = (("Region", "Quarter", "Sales"), ("North", "Q1", "5"), ("", "Q2", "6"), ("South", "Q1", "7"))
+SALES_IN_FULL = [
+    ("table_header", "Region\tQuarter\tSales"),
+    ("table_row", "North\tQ1\t5"),
+    ("table_row", "North\tQ2\t6"),
+    ("table_row", "South\tQ1\t7"),
+]
+
+
+def test_a_merged_cell_of_a_workbook_stands_in_each_of_its_rows(read) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in (("Sales of all regions",), (), *SALES):
+        book.active.append([cell or None for cell in row])
+    for merged in ("A1:C2", "A4:A5", "A6:A9"):
+        book.active.merge_cells(merged)
+    book.active["A10"] = "Prose"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    assert kinds(read("a.xlsx", buffer.getvalue())) == [
+        ("heading", "Sheet"),
+        ("table_row", "Sales of all regions"),
+        *SALES_IN_FULL,
+        ("table_row", "Prose"),
+    ]
+
+
+def test_a_merged_cell_of_a_docx_stands_in_each_of_its_rows(read) -> None:
+    import docx
+
+    made = docx.Document()
+    table = made.add_table(rows=len(SALES), cols=3)
+    for row, cells in zip(table.rows, SALES, strict=True):
+        for cell, words in zip(row.cells, cells, strict=True):
+            cell.text = words
+    table.cell(1, 0).merge(table.cell(2, 0))
+    buffer = io.BytesIO()
+    made.save(buffer)
+    assert kinds(read("a.docx", buffer.getvalue())) == SALES_IN_FULL
 
 
 def test_a_workbook_is_named_by_its_properties_or_its_file_and_no_program_wrote_it(read) -> None:
@@ -127,6 +187,7 @@ def test_pptx_pages_are_slides(read) -> None:
     [
         ("a.csv", 'Part,Price\n"Anode, zinc",4.50\nBuoy,"1\n2"\n'),
         ("a.csv", 'Part;Price\n"Anode, zinc";4.50\nBuoy;"1\n2"\n'),
+        ("a.csv", 'Part,Price\n"Anode, zinc","4.50"\nBuoy,"1\n2"\n'),
         ("a.tsv", 'Part\tPrice\nAnode, zinc\t4.50\nBuoy\t"1\n2"\n'),
     ],
 )
@@ -136,6 +197,51 @@ def test_separated_values_are_rows(read, name: str, data: str) -> None:
         ("table_row", "Anode, zinc\t4.50"),
         ("table_row", "Buoy\t1 2"),
     ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        'colour,cities\nred,"Leeds; York; Hull"\nblue,"Oslo; Bergen; Moss"\n',
+        "colour,cities\nred,Leeds; York; Hull\nblue,Oslo; Bergen; Moss\n",
+        'colour;cities\nred;"Leeds; York; Hull"\nblue;"Oslo; Bergen; Moss"\n',
+    ],
+)
+def test_separators_in_quotes_or_missing_in_the_header_part_no_cells(read, data: str) -> None:
+    assert kinds(read("a.csv", data)) == [
+        ("table_header", "colour\tcities"),
+        ("table_row", "red\tLeeds; York; Hull"),
+        ("table_row", "blue\tOslo; Bergen; Moss"),
+    ]
+
+
+def test_a_title_above_separated_values_holds_no_separator(read) -> None:
+    document = read("a.csv", "Ages of 2024\n\nname;age\nAnn;31\nBob;42\n")
+    assert ("table_row", "Ann\t31") in kinds(document)
+
+
+@pytest.mark.parametrize(
+    ("value", "number_format", "shown"),
+    [
+        (0.125, "0.0%", "12.5%"),
+        (12.5, r"0.0\%", "12.5%"),
+        (12.5, 'General" %"', "12.5%"),
+        (0.125, "0.0%_);(0.0%)", "12.5%"),
+        (0.19, "0.00 %", "19.00%"),
+        (0.25, "[Red][>0.1]0%", "25%"),
+        (5, '0" % of it"', "5"),
+        (5, "0;-0%", "5"),
+    ],
+)
+def test_a_share_is_shown_as_its_cell_shows_it(read, value: float, number_format: str, shown: str) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(["Tax", value])
+    book.active["B1"].number_format = number_format
+    buffer = io.BytesIO()
+    book.save(buffer)
+    assert kinds(read("a.xlsx", buffer.getvalue()))[1] == ("table_row", f"Tax\t{shown}")
 
 
 def test_titles_alone_are_headings_of_slides_and_notes_stand_below_their_slide(read) -> None:

@@ -76,3 +76,40 @@ def test_items_and_wrapped_lines_are_no_headings(read, text: str) -> None:
 def test_a_line_of_its_own_that_is_numbered_or_in_capitals_is_a_heading(read, line: str) -> None:
     document = read(f"Some words.\n\n{line}\n\nEither party may end it.")
     assert texts(document, "heading") == [line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TOTAL AMOUNT DUE: EUR 4,500",
+        "AMOUNT DUE €4,500",
+        "PHONE: 030 1234",
+        "12 March 2024",
+        "12. März 2024",
+        "MONDAY, MARCH 12, 2024",
+        "2 Pumps at 300 EUR",
+        "30 Days",
+        "10 Downing Street",
+        "INVOICE NUMBER 4711",
+    ],
+)
+def test_a_date_an_amount_or_a_value_is_no_heading(read, line: str) -> None:
+    assert texts(read(f"Some words.\n\n{line}\n\nMore words."), "heading") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2 Scope of supply",
+        "1.2 Terms",
+        "3 Marketing",
+        "4.1 Claims above EUR 10,000",
+        "CHAPTER 2: 12 MEN",
+        "PART II: THE END",
+        "ANNUAL REPORT 2024",
+        "AMENDMENT NO. 1",
+        "5 Days of rest",
+    ],
+)
+def test_a_section_with_a_number_in_it_is_a_heading(read, line: str) -> None:
+    assert kinds(read(f"Some words.\n\n{line}\n\nMore words."))[1] == ("heading", line)

@@ -90,6 +90,8 @@ def test_a_blank_line_always_ends_a_sentence(before: str, after: str) -> None:
             "a.",
             "a. ",
             "A. ",
+            "am 3. ",
+            "bzw. ",
             '"',
             "(",
             "\n",
@@ -109,6 +111,23 @@ def test_a_hundred_thousand_characters_of_anything_take_linear_time(piece: str) 
     """Quadratic work on these took minutes; the suite's own time limit is the judge."""
     text = piece * (100_000 // len(piece))
     assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["Die Frist endet am 3. Oktober 2024 um Mitternacht.", "Danach gilt sie nicht."],
+        ["Am 4. Mai beginnt sie.", "Vom 1. August bis 30. November ist zu.", "Sie endet am\n2. April."],
+        ["Das gilt für Kunden bzw. Lieferanten.", "Rabatte z.B. Skonto sind frei, d.h. Händler zahlen."],
+        ["Mme. Dupont est venue.", "Le rapport de Mme. Durand est long."],
+        ["El Sr. González y la Sra. Pérez viven aquí.", "Vino ayer."],
+        ["Цена 5 тыс. рублей в год.", "Около 10 тыс.", "Это много."],
+        ["Sopimus päättyy 3. lokakuuta 2024.", "Smlouva končí 3. října.", "Det er den 4. mai."],
+        ["There were 3.", "August was wet.", "The level was 12.", "May we go?", "I am 3.", "April came."],
+    ],
+)
+def test_days_before_months_and_abbreviations_of_other_languages_end_nothing(expected: list[str]) -> None:
+    assert sentences(" ".join(expected)) == expected
 
 
 @pytest.mark.parametrize(

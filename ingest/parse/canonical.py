@@ -36,6 +36,11 @@ class Piece:
 
 
 def clean(text: str) -> tuple[str, int]:
+    """As `valid`, and without soft hyphens: where a word may be cut is no part of it."""
+    return valid(text.replace("\u00ad", ""))
+
+
+def valid(text: str) -> tuple[str, int]:
     """LF line ends; what no text may hold becomes U+FFFD. Returns the text and how many were replaced."""
     text = _LINE_ENDS.sub("\n", text.removeprefix("\ufeff"))
     return _INVALID.subn(REPLACEMENT, text)

@@ -4,11 +4,14 @@ Not through unstructured: it needs a blank line before a list, loses lists inden
 brackets and front matter, and costs more than a second to import.
 """
 
+import re
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ingest.parse.canonical import BULLET, Piece
+from ingest.parse.canonical import BULLET, Piece, raised
 from ingest.parse.metadata import split_front_matter
-from ingest.parse.tables import table_pieces
+from ingest.parse.tables import html_table_pieces, table_pieces
+from ingest.parse.webpage import clean_markup, raise_numbers, writable
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -21,9 +24,20 @@ def markdown_pieces(text: str) -> tuple[list[Piece], list[tuple[str, object]]]:
     metadata, body = split_front_matter(text)
     parser = MarkdownIt("commonmark", {"maxNesting": 50}).enable(["table", "strikethrough"])
     reader = _Reader()
-    for token in parser.parse(body.replace("\0", "\ufffd")):
-        reader.read(token)
+    tokens = parser.parse(body.replace("\0", "\ufffd"))
+    for markup, group in groupby(tokens, key=lambda token: token.type == "html_block"):
+        if not markup:
+            for token in group:
+                reader.read(token)
+            continue
+        blocks = [token.content for token in group]
+        # A table with an empty line in it is several blocks of HTML.
+        for block in ["\n".join(blocks)] if any(map(_TABLE.search, blocks)) else blocks:
+            reader.read_markup(block)
     return reader.pieces, metadata
+
+
+_TABLE = re.compile(r"(<table\b.*?(?:</table>|\Z))", re.DOTALL | re.IGNORECASE)
 
 
 class _Reader:
@@ -67,8 +81,16 @@ class _Reader:
             case "fence" | "code_block":
                 self.pieces.append(Piece("code", token.content))
                 self._list_started = False
-            case "html_block":
-                self._add(visible_html(token.content))
+
+    def read_markup(self, markup: str) -> None:
+        """Read HTML: its tables as those of web pages, the rest as text."""
+        for part in _TABLE.split(markup):
+            rows = html_table_pieces(clean_markup(f"<div>{part}</div>")) if _TABLE.match(part) else []
+            if rows and self._rows is None:
+                self.pieces += rows
+                self._list_started = False
+            else:
+                self._add(visible_html(part))
 
     def _add(self, text: str) -> None:
         if self._rows is not None:
@@ -90,12 +112,23 @@ class _Reader:
 def inline_text(token: "Token") -> str:
     """The words of an inline token as a reader sees them: no emphasis marks, no link targets, no images."""
     parts: list[str] = []
+    mark: int | None = None  # where the raised text begins, if any is open
     for child in token.children or ():
         match child.type:
             case "text" | "code_inline" | "text_special":
                 parts.append(child.content)
             case "softbreak" | "hardbreak":
                 parts.append("\n")
+            case "html_inline" if _BREAK.match(child.content):
+                parts.append("\n")
+            case "html_inline" if child.content.lower().startswith("<sup>"):
+                while parts and not parts[-1]:
+                    parts.pop()
+                mark = len(parts)
+            case "html_inline" if mark is not None and child.content.lower().startswith("</sup>"):
+                before = parts[mark - 1] if mark else ""
+                parts[mark:] = [raised(before, "".join(parts[mark:]))]
+                mark = None
             case "html_inline" if not _is_tag(child.content):
                 parts.append(child.content)
             case "image":
@@ -103,6 +136,7 @@ def inline_text(token: "Token") -> str:
     return "".join(parts)
 
 
+_BREAK = re.compile(r"<br\b", re.IGNORECASE)
 _INLINE_TAGS_NAMES = (
     "a abbr b bdi bdo big br center cite code data del dfn div em font i img input ins kbd label mark p "
     "q s samp small span strike strong sub sup time tt u var wbr details summary"
@@ -116,15 +150,25 @@ def _is_tag(markup: str) -> bool:
     return name in _INLINE_TAGS or markup.startswith(("<!", "<?"))
 
 
+_BLOCKS = (
+    "br", "p", "div", "li", "dt", "dd", "tr", "td", "th", "caption", "summary", "details", "figcaption",
+    "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "section", "article",
+)  # fmt: skip
+
+
 def visible_html(markup: str) -> str:
     """The words of an HTML block inside markdown."""
     from lxml import etree, html
 
     try:
-        tree = html.fragment_fromstring(markup, create_parent="div")
+        tree = html.document_fromstring(f"<div>{writable(markup)}</div>")
     except (etree.ParserError, etree.XMLSyntaxError):
         return ""
     for hidden in list(tree.iter("script", "style", etree.Comment)):
         hidden.drop_tree()
+    raise_numbers(tree)
+    for block in tree.iter(*_BLOCKS):  # words of two blocks are no one word
+        block.text = "\n" + (block.text or "")
+        block.tail = "\n" + (block.tail or "")
     lines = (" ".join(line.split()) for line in tree.text_content().split("\n"))
     return "\n".join(line for line in lines if line)

@@ -9,8 +9,10 @@ from ingest.types import Metadata
 _KEY = re.compile(r"[^a-z0-9_-]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _FRONT_MATTER = re.compile(
-    r"\A\ufeff?---[ \t]*\r?\n(.{0,65536}?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
+    r"\A\ufeff?---[ \t]*\r?\n(?![ \t]*\r?\n)(.{0,65536}?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
+_HEADING = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _PDF_DATE = re.compile(r"D?:?(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?\s*(?:(Z)|([+-])(\d\d)'?(\d\d)?)?")
 # What programs write where nobody wrote anything: it is no author, no title, no comment.
 _BY_PROGRAMS = re.compile(
@@ -107,5 +109,8 @@ def split_front_matter(text: str) -> tuple[list[tuple[str, object]], str]:
     except (yaml.YAMLError, RecursionError, ValueError):
         return [], text
     if not isinstance(loaded, dict):
+        return [], text
+    # A section between rules: its heading would be a comment. Who names a title may well comment on it.
+    if _HEADING.search(match.group(1)) and "title" not in loaded:
         return [], text
     return [(str(key), value) for key, value in loaded.items()], text[match.end() :]

@@ -5,7 +5,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
-from ingest.parse.canonical import Piece
+from ingest.parse.canonical import Piece, raised
 from ingest.parse.packages import parse_part
 from ingest.parse.spreadsheet import number_text, sheet_pieces
 from ingest.parse.tables import table_pieces
@@ -64,12 +64,33 @@ def prepared(data: bytes, archive: zipfile.ZipFile, suffix: str) -> bytes:
 
 
 def _plain_words(part: bytes) -> bytes:
-    """Ruby annotations without their readings, formulas as runs of text: python-docx sees neither."""
+    """Ruby annotations without their readings, formulas as runs of text: python-docx sees neither. Raised
+    numbers in superscript characters: it does not see that they are raised.
+    """
     if b"<w:ruby>" in part:
         part = _RUBY_RUN.sub(lambda m: _RUBY.sub(b"", _RUBY_TEXT.sub(b"", m.group(1))), part)
     if b"<m:t" in part and b"<m:oMath" in part:
         part = re.sub(rb"<m:oMath(?:\s[^>]*)?>.*?</m:oMath>", _math_run, part, flags=re.DOTALL)
-    return part
+    return _with_raised_numbers(part) if b'"superscript"' in part else part
+
+
+def _with_raised_numbers(part: bytes) -> bytes:
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        root = etree.fromstring(part, parser)
+    except etree.XMLSyntaxError:
+        return part
+    for paragraph in root.iter(f"{_W}p"):
+        before = ""
+        for node in paragraph.iter(f"{_W}t", f"{_W}tab", f"{_W}br"):
+            align = node.find(f"../{_W}rPr/{_W}vertAlign")
+            if align is not None and align.get(f"{_W}val") == "superscript" and node.text:
+                node.text = raised(before, node.text)
+            before = node.text or ""
+    written: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, standalone=True)
+    return written
 
 
 def _math_run(match: "re.Match[bytes]") -> bytes:

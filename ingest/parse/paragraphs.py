@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from ingest.parse.boxes import PageText, Row, Word, turn
-from ingest.parse.canonical import REPLACEMENT, Piece, clean
+from ingest.parse.canonical import REPLACEMENT, Piece, valid
 from ingest.parse.columns import in_columns, with_whole_cells
 from ingest.parse.tables import count_header_rows
 from ingest.types import ElementKind, Line
@@ -206,7 +206,7 @@ def block_piece(block: Block, words: frozenset[str], quarter_turns: int = 0) -> 
     lines: list[Line] = []
     position = replaced = 0
     for number, row in enumerate(block.rows):
-        text, count = clean(row.text.replace("\n", " "))
+        text, count = valid(row.text.replace("\n", " "))
         replaced += count
         following = block.rows[number + 1].words[0] if number + 1 < len(block.rows) else None
         text, separator = _line_end(text, row.words[-1], following, words)

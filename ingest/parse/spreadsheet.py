@@ -5,13 +5,14 @@ unstructured keeps neither the sheet's name, nor which row is the header, nor ho
 
 import io
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from ingest.parse.canonical import Piece
 from ingest.parse.problems import encrypted
-from ingest.parse.tables import block_pieces
+from ingest.parse.tables import LABEL, block_pieces
 
 _MAX_COLUMNS = 1000
 
@@ -26,10 +27,37 @@ def xlsx_pieces(data: bytes) -> list[Piece]:
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # files lie about them, and openpyxl then drops cells
             rows = ([_shown(cell) for cell in row[:_MAX_COLUMNS]] for row in sheet.iter_rows())
-            pieces += sheet_pieces(sheet.title, rows)
+            with sheet._get_source() as part:  # openpyxl reads merged cells with the whole sheet only
+                merged = _MERGED.findall(part.read())
+            pieces += sheet_pieces(sheet.title, _with_merged(rows, merged))
         return pieces
     finally:
         book.close()
+
+
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"')
+
+
+def _with_merged(
+    rows: Iterable[list[str]], merged: Iterable[tuple[bytes, bytes, bytes]]
+) -> Iterator[list[str]]:
+    """The rows, each with the labels of the cells above that are merged into it, unless it is empty."""
+    from openpyxl.utils import column_index_from_string
+
+    starts: dict[int, list[tuple[int, int]]] = {}
+    for letters, top, bottom in merged:
+        starts.setdefault(int(top), []).append((column_index_from_string(letters.decode()) - 1, int(bottom)))
+    held: dict[int, tuple[int, str]] = {}  # by column: the last row of a merged cell, and what it says
+    for number, row in enumerate(rows, start=1):
+        held = {column: cell for column, cell in held.items() if number <= cell[0]}
+        if any(cell.strip() for cell in row):
+            row += [""] * (max(held, default=-1) + 1 - len(row))
+            for column, (_, label) in held.items():
+                row[column] = row[column] or label
+        for column, last in starts.get(number, ()):
+            if last > number and column < len(row) and len(row[column]) <= LABEL:
+                held[column] = last, row[column]
+        yield row
 
 
 def xls_pieces(data: bytes) -> list[Piece]:
@@ -63,13 +91,19 @@ def sheet_pieces(name: str, rows: Iterable[list[str]]) -> list[Piece]:
     return [Piece("heading", name, depth=1), *pieces] if pieces else []
 
 
+# In number formats, ECMA-376 part 1, 18.8.31: characters as they are, words, widths, fillings, conditions.
+_NO_DIGITS = re.compile(r'\\.|"[^"]*"|_.|\*.|\[[^\]]*\]', re.DOTALL)
+
+
 def number_text(value: float, number_format: str = "General") -> str:
     """1200.0 as 1200; a share as its cell shows it, 0.125 under `0.0%` as 12.5%."""
-    plain = number_format.split(";")[0]
-    if plain.endswith("%"):
-        decimals = len(plain.rstrip("%").rpartition(".")[2]) if "." in plain else 0
-        return f"{value * 100:.{min(decimals, 10)}f}%"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.15g}"
+    shown = _NO_DIGITS.sub(lambda part: "\0" if part[0].strip('\\" ') == "%" else "", number_format)
+    shown = shown.split(";")[0]
+    if "%" in shown:
+        decimals = re.search(r"\.([0#?]*)", shown)
+        return f"{value * 100:.{min(len(decimals[1]) if decimals else 0, 10)}f}%"
+    plain = str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.15g}"
+    return plain + "%" * ("\0" in shown)  # a sign as it is: the number is a percentage already
 
 
 def _shown(cell: Any) -> str:

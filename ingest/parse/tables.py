@@ -10,9 +10,12 @@ from collections.abc import Sequence
 
 from ingest.parse.canonical import Piece, one_line
 
-_AMOUNT = re.compile(r"[\s\d$€£¥%()+.,'\-–—]*(?:%|[a-zA-Z]{1,3})?\)?")
+_AMOUNT = re.compile(r"[\s\d⁰¹²³⁴-⁹$€£¥%()+.,'\-–—]*(?:%|[a-zA-Z]{1,3})?\)?")
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _MAX_SPAN = 100
+LABEL = 60
+"""Characters; a longer cell names no row and no column, and is not said again in each that it spans."""
+_Held = dict[int, tuple[int, str]]  # by column: how many rows below a cell still spans, and its words
 
 
 def table_pieces(
@@ -87,52 +90,65 @@ def separated_pieces(text: str, suffix: str) -> list[Piece]:
     return block_pieces(rows)
 
 
+# What the separators in it part are words.
+_QUOTED = re.compile(r'(?:^|(?<=[,;|\t]))"(?:[^"]|"")*+"(?=[,;|\t\r\n]|\Z)', re.MULTILINE)
+
+
 def _delimiter(sample: str) -> str:
-    """The separator whose count per line is highest and steady. csv.Sniffer takes letters for separators."""
-    lines = [line for line in sample.splitlines() if line.strip()][:50]
-    best, best_score = ",", 0.0
+    """The separator whose count per line is highest and steady, one of the first line if that has any.
+
+    csv.Sniffer takes letters for separators.
+    """
+    lines = [line for line in _QUOTED.sub('""', sample).splitlines() if line.strip()][:50]
+    scores: dict[str, tuple[bool, float]] = {",": (False, 0.0)}
     for candidate in (",", ";", "\t", "|"):
-        counts = [len(next(csv.reader([line], delimiter=candidate), [])) - 1 for line in lines]
+        counts = [line.count(candidate) for line in lines]
         typical = max(set(counts), key=counts.count) if counts else 0
-        score = typical * counts.count(typical) / len(counts) if typical else 0.0
-        if score > best_score:
-            best, best_score = candidate, score
-    return best
+        if typical:
+            scores[candidate] = counts[0] > 0, typical * counts.count(typical) / len(counts)
+    return max(scores, key=lambda candidate: scores[candidate])
 
 
 def html_table_pieces(markup: str, page: int | None = None) -> list[Piece]:
-    """The rows of one HTML table. Cells that span take their place once; the others of the span are empty."""
+    """The rows of one HTML table. A short cell that spans rows stands in each; none stands twice in one."""
     from lxml import html
 
     tree = html.fragment_fromstring(markup, create_parent="div")
     captions = [Piece("paragraph", one_line(c.text_content()), page=page) for c in tree.iter("caption")]
     rows: list[list[str]] = []
     header = 0
-    held: dict[int, int] = {}
+    named_beside = False
+    held: _Held = {}
     for row in tree.iter("tr"):
         cells: list[str] = []
         named = row.getparent() is not None and row.getparent().tag == "thead"
         tags = set()
+        empty = True
         for cell in row.iterchildren("td", "th"):
             _fill_held(cells, held)
             width, height = span(cell, "colspan"), span(cell, "rowspan")
-            for column in range(len(cells), len(cells) + width):
-                held[column] = height - 1
-            cells += [one_line(cell.text_content()), *[""] * (width - 1)]
+            words = [one_line(cell.text_content()), *[""] * (width - 1)]
+            for column, text in enumerate(words, len(cells)):
+                held[column] = height - 1, text if len(text) <= LABEL else ""
+            cells += words
             tags.add(cell.tag)
+            empty = empty and not words[0]
         _fill_held(cells, held)
-        if not any(cells):
+        if empty:
             continue
         if len(rows) == header and (named or tags == {"th"}) and (not rows or len(cells) > 1):
             header += 1
+        elif len(rows) == header and len(cells) == 2:
+            named_beside = tags == {"th", "td"}  # "Owner" beside "P. Nair": no row names columns
         rows.append(cells)
-    return captions + table_pieces(rows, header=header or None, page=page)
+    return captions + table_pieces(rows, header=header or (0 if named_beside else None), page=page)
 
 
-def _fill_held(cells: list[str], held: dict[int, int]) -> None:
-    while held.get(len(cells), 0) > 0:
-        held[len(cells)] -= 1
-        cells.append("")
+def _fill_held(cells: list[str], held: _Held) -> None:
+    while (column := len(cells)) in held and held[column][0] > 0:
+        rows, text = held[column]
+        held[column] = rows - 1, text
+        cells.append(text)
 
 
 def span(cell: object, name: str) -> int:

@@ -27,6 +27,29 @@ _RUN_IN_TITLE = re.compile(
     r"((?:[A-Z]{4,}\s+)?\d{1,3}(?:\.\d{1,2})*[.:]\s+[A-Z]{2}[A-Z ,'’&/-]{1,60})\.\s+(?=[A-Z\"“(][\w\"”]*\s)"
 )
 _COUNTED = re.compile(r"\s*\(?(?:\d{1,3}|[a-z])[.)]\s")
+_MONTH = (
+    "(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|märz|apr(?:il)?|may|mai|june?|juni|july?|juli|aug(?:ust)?"
+    "|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)"
+)
+_WEEKDAY = "(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mon|diens|donners|frei|sams|sonn)tag|mittwoch)"
+_DATE = re.compile(
+    rf"(?:{_WEEKDAY}[,.]?\s+)?(?:\d{{1,2}}(?:st|nd|rd|th|\.)?\s+{_MONTH}\.?(?:,?\s+\d{{4}})?"
+    rf"|{_MONTH}\.?\s+\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s+\d{{4}})?)",
+    re.IGNORECASE,
+)
+_QUANTITY = re.compile(
+    r"\d{1,2}(?:\.\d{1,2})?\s+(?:(?:days?|weeks?|months?|years?|hours?|minutes?|units?|pieces?|persons?|people)"
+    r"|(?-i:[kMGT]B|[kMGm]?(?:W|V|A|Hz|Wh)|Nm|N|Pa|K|L))",
+    re.IGNORECASE,
+)
+_CURRENCY = "(?:EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|CZK|[$€£¥])"
+# A sum, a value behind its label, the number of a document, a house in a street.
+_VALUE = re.compile(
+    rf"{_CURRENCY}\s?\d|\d\s?{_CURRENCY}|:\s*[-+#]?\d"
+    r"|(?i:\b(?:number|no|nr|nummer|id|ref|reference|code|tel|phone|fax)\b\.?\s*#?\d{3,})"
+    r"|(?i:^\d{1,2}\s.*\b(?:street|road|avenue|lane|boulevard|terrace|crescent)$)"
+)
+_SECTION = re.compile(r"\d{1,2}(?:\.\d{1,2})*\.\s|\d{1,2}(?:\.\d{1,2})+\s|[^\W\d]+\s\d+[.:\s]|§")
 _UNDERLINE = re.compile(r"[=\-~*#^]{3,}")
 _SHORT = 8  # words of a heading that has no empty line below it
 _SAMPLE = 200_000
@@ -97,12 +120,17 @@ def _guess(data: bytes) -> str:
 
 
 def _short_encoding(data: bytes) -> str | None:
-    """Statistics need text: a short one is Japanese if it decodes to kana, western if to Latin letters."""
+    """Statistics need text: a short one is Japanese if it decodes to kana or to kanji apart from Latin words,
+    western if to Latin letters.
+    """
     try:
         japanese = data.decode("cp932")
     except UnicodeDecodeError:
         japanese = ""
-    if len(re.findall("[\u3040-\u30ff\u4e00-\u9fff]", japanese)) >= 2:
+    kana = re.search("[\u3040-\u30ff]", japanese)
+    # "règlement" in Windows-1252 decodes to "r鑒lement".
+    apart = not re.search("[a-z][\u4e00-\u9fff]|[\u4e00-\u9fff][a-z]", japanese)
+    if (kana or apart) and len(re.findall("[\u3040-\u30ff\u4e00-\u9fff]", japanese)) >= 2:
         return "cp932"
     western = data.decode("cp1252", errors="replace")
     return "cp1252" if not re.search("[\ufffd\u0080-\u009f]", western) else None
@@ -178,11 +206,18 @@ def _ends_early(lines: list[str]) -> bool:
 
 
 def _is_heading(line: str) -> bool:
-    if not 3 <= len(line) <= 90 or line[-1] in ".,;:!?":
+    if not 3 <= len(line) <= 90 or line[-1] in ".,;:!?" or _is_data(line):
         return False
     letters = [character for character in line if character.isalpha()]
     shouted = len(letters) >= 4 and all(character.isupper() for character in letters) and "\t" not in line
     return shouted or (bool(_NUMBERED.match(line)) and len(one_line(line)) <= 70)
+
+
+def _is_data(line: str) -> bool:
+    """A date, an amount or a value: a line to quote. One with the number of a section may name a sum."""
+    if _DATE.fullmatch(line) or _QUANTITY.fullmatch(line):
+        return True
+    return not _SECTION.match(line) and _VALUE.search(line) is not None
 
 
 def _heading_depth(line: str) -> int:

@@ -8,10 +8,11 @@ from typing import Any
 
 from ingest.parse import text
 from ingest.parse.canonical import raised
-from ingest.parse.tables import span
+from ingest.parse.tables import LABEL, span
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
 _INVALID = re.compile("[\x00\ud800-\udfff]")  # what lxml cannot encode
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _HEAD_KEYS = {
     "author": "author",
     "article:author": "author",
@@ -99,7 +100,7 @@ def clean_markup(markup: str) -> str:
     if not _CHANGED.search(markup):
         return markup
     try:
-        tree = html.document_fromstring(markup)
+        tree = html.document_fromstring(writable(markup))
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return markup
     raise_numbers(tree)
@@ -109,22 +110,28 @@ def clean_markup(markup: str) -> str:
     return str(html.tostring(tree, encoding="unicode"))
 
 
+def writable(markup: str) -> str:
+    """The markup without the control characters that lxml reads and refuses to write."""
+    return _CONTROLS.sub("\ufffd", markup.replace("\f", " ").replace("\v", " "))
+
+
 def raise_numbers(tree: Any) -> None:
     """Write `<sup>` behind a number in superscript characters, so that 19<sup>2</sup> is not read as 192."""
     for mark in tree.iter("sup"):
-        words = "".join(mark.itertext())
-        higher = raised(_text_before(mark), words)
-        if higher != words:
-            for inner in list(mark):
-                mark.remove(inner)
-            mark.text = higher
+        before, words = _text_before(mark), "".join(mark.itertext())
+        if raised(before, words) == words:
+            continue
+        for part in mark.iter():
+            part.text = raised(before, part.text or "")
+            if part is not mark:
+                part.tail = raised(before, part.tail or "")
 
 
 def _text_before(element: Any) -> str:
     """The text that an inline element directly follows."""
     previous, parent = element.getprevious(), element.getparent()
     if previous is not None:
-        return previous.tail or "".join(previous.itertext())
+        return previous.tail or "".join(previous.xpath(".//text()"))
     return parent.text or (_text_before(parent) if parent.tag in _AROUND_MARKS else "")
 
 
@@ -171,6 +178,7 @@ def _plain_tables(tree: Any) -> None:
                     line_break.tail = " " + (line_break.tail or "")
             if sum(span(cell, "colspan") * span(cell, "rowspan") for cell in own) <= _MOST_SPANNED * len(own):
                 _spell_out_spans(table)
+            _mark_names(table)
 
 
 def _own_cells(table: Any) -> Iterator[Any]:
@@ -189,8 +197,32 @@ def _unwrap(table: Any) -> None:
         part.tag = "div"
 
 
+def _mark_names(table: Any) -> None:
+    """Where no cell of two columns is marked as a header: the first row is one if it is bold or has numbers
+    below it; else the cells on the left name those beside them, as Monday does its dish.
+    """
+    if next(table.iter("th", "thead"), None) is not None:
+        return
+    rows = [cells for row in table.iter("tr") if len(cells := list(row.iterchildren("td"))) != 1]
+    if len(rows) < 2 or any(len(row) != 2 for row in rows):
+        return
+    if all(map(_is_bold, rows[0])):
+        names = rows[0]
+    elif all(any(map(str.isdecimal, "".join(value.itertext()))) for _, value in rows[1:]):
+        return
+    else:
+        names = [name for name, _ in rows]
+    for name in names:
+        name.tag = "th"
+
+
+def _is_bold(cell: Any) -> bool:
+    words = "".join(cell.itertext()).strip()
+    marked = any("".join(part.itertext()).strip() == words for part in cell.iter("b", "strong"))
+    return bool(words) and (marked or cell.get("scope") == "col" or "bold" in (cell.get("style") or ""))
+
+
 _MOST_SPANNED = 5  # places for each cell of a table; one that claims more is no table of data, or a trap
-_LABEL = 60  # characters; what is longer names nothing, and is not said again
 _Held = dict[int, tuple[int, Any]]  # by column: how many rows below a cell still spans, and the cell
 
 
@@ -234,6 +266,6 @@ def _take_held(places: list[Any], held: _Held) -> None:
 
 def _copy(cell: Any, *, filled: bool) -> Any:
     again = deepcopy(cell)
-    if not filled or len("".join(cell.itertext())) > _LABEL:
+    if not filled or len("".join(cell.itertext())) > LABEL:
         again.clear()
     return again
