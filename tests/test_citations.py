@@ -136,37 +136,6 @@ def test_short_answers_are_checked_together_with_their_question(
     assert bool(citations) == (verdict != "unsupported")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("Hello!", "Hi there.", "Here is the answer:", "Here are the 3 steps:", "## Summary"),
-        *("What do you mean?", "Sure.", "In summary:", "Thank you for asking."),
-    ],
-)
-def test_greetings_headings_and_questions_claim_nothing(text: str) -> None:
-    (found,), citations = judged(text)
-    assert (found.verdict, citations) == ("no_claim", ())
-
-
-@pytest.mark.parametrize(
-    ("text", "verdict"),
-    [
-        ("Great Britain pays 900 dollars a day to each.", "unsupported"),
-        ("In conclusion, all staff must pay 900 dollars.", "unsupported"),
-        ("Please note that contractors have 99 days.", "unsupported"),
-        ("# Contractors have 99 days and may never be dismissed", "unsupported"),
-        ("OK, did you know that everyone pays 900 dollars?", "unsupported"),
-        ("Great Western Railway.", "unsupported"),
-        ("Sure, annual leave is 25 days.", "supported"),
-        ("Please note that annual leave is 25 days.", "supported"),
-        ("In conclusion: annual leave is 26 days.", "partial"),
-    ],
-)
-def test_a_claim_is_checked_however_politely_it_begins(text: str, verdict: str) -> None:
-    (found,), _ = judged(text, "How long is the leave?")
-    assert found.verdict == verdict
-
-
 def test_the_claimed_block_is_cited_where_two_say_the_same() -> None:
     for source, key in (("leave.md", "leave"), ("old/leave.md", "copy")):
         _, (citation,) = judged(f"Annual leave is 25 days.\nSource: {source}", "How long is the leave?")

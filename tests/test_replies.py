@@ -1,13 +1,15 @@
-"""Replies are taken apart: the answer, the blocks its source lines claim, refusals."""
+"""Replies are taken apart: the answer, the blocks its source lines claim, refusals, courtesies."""
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragqa.citations import parse_reply
+from ragqa.citations import check, parse_reply
 from ragqa.prompt import defuse_metadata, normalise, pack_prompt
 from ragqa.types import REFUSAL
-from tests.cited_blocks import block, prompt_of
+from tests.cited_blocks import block, judged, prompt_of
 
 ANSWER = "Blueberries are now green."
 
@@ -109,6 +111,106 @@ def test_refusals(raw: str) -> None:
 )
 def test_answers_that_are_no_refusals(raw: str) -> None:
     assert not parse_reply(raw, prompt_of("?")).refuses
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Hello!", "Hi there.", "Here is the answer:", "Here are the 3 steps:", "## Summary"),
+        *("What do you mean?", "Sure.", "In summary:", "Thank you for asking.", "Feel free to ask."),
+        *("If you have any questions, let me know.", "If you need more information, please contact us."),
+        *("I hope this helps!", "Please let me know if there is anything else.", "Please note:"),
+    ],
+)
+def test_greetings_headings_and_questions_claim_nothing(text: str) -> None:
+    (found,), citations = judged(text)
+    assert (found.verdict, citations) == ("no_claim", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Great Britain pays 900 dollars a day to each.", "unsupported"),
+        ("In conclusion, all staff must pay 900 dollars.", "unsupported"),
+        ("Please note that contractors have 99 days.", "unsupported"),
+        ("# Contractors have 99 days and may never be dismissed", "unsupported"),
+        ("OK, did you know that everyone pays 900 dollars?", "unsupported"),
+        ("Great Western Railway.", "unsupported"),
+        ("If you need a key, ask Tom Holm.", "unsupported"),
+        ("If you need help, ask Tom Holm.", "unsupported"),
+        ("If you have questions about pay, write to hr@x.org.", "unsupported"),
+        ("If you have questions, contact the porter.", "unsupported"),
+        ("If you need help, let me know at hr@x.org.", "unsupported"),
+        ("Please let the office know by letter.", "unsupported"),
+        ("Please note the gate is locked at night.", "unsupported"),
+        ("Feel free to park in the yard.", "unsupported"),
+        ("Thanks to the pump the water is free.", "unsupported"),
+        ("Sure, annual leave is 25 days.", "supported"),
+        ("Please note that annual leave is 25 days.", "supported"),
+        ("In conclusion: annual leave is 26 days.", "partial"),
+    ],
+)
+def test_a_claim_is_checked_however_politely_it_begins(text: str, verdict: str) -> None:
+    (found,), _ = judged(text, "How long is the leave?")
+    assert found.verdict == verdict
+
+
+LETTER = (
+    "Dear Ms Vale,\nReference: LT-2031-B\nReferences: ISO 9001 and ISO 14001\nReference: ticket 8812. "
+    "Please quote your application number (ref: 20-4711). Half of them moved (source: Eurostat). "
+    "The pipe has two joints\n[3].\nSource: other.md\nOrder (source: other.md)."
+)
+LETTERS = (
+    block("letter", LETTER, 0, "Letter", (("source", "letter.md"),)),
+    block("other", "Order 66 is here.", 0, "Order", (("source", "other.md"),)),
+    block("third", "Third.", 0, "Third", (("source", "third.md"),)),
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Reference: LT-2031-B",
+        "**Reference:** LT-2031-B",
+        "References: ISO 9001 and ISO 14001",
+        "Reference: ticket 8812.",
+        "Reference: ticket 8812. Half of them moved (source: Eurostat).",
+        "Dear Ms Vale, Reference: LT-2031-B",
+        "Half of them moved. Reference: LT-2031-B",
+        "Please quote your application number (ref: 20-4711).",
+        "The pipe has two joints [3].",
+    ],
+)
+def test_what_a_document_says_behind_such_a_label_is_no_source(said: str) -> None:
+    prompt = replace(prompt_of("What is the reference?"), blocks=LETTERS)
+    reply = parse_reply(f"{said}\nSource:\nsource: letter.md", prompt)
+    assert (reply.answer, reply.claimed, reply.invented) == (said, ("letter",), ())
+    assert {sentence.verdict for sentence in check(reply, prompt)[0]} == {"supported"}
+
+
+@pytest.mark.parametrize(
+    ("tail", "claimed", "invented"),
+    [
+        ("\nSource: other.md", ("other",), ()),
+        (" Source: other.md", ("other",), ()),
+        (" (source: other.md)", ("other",), ()),
+        (" (source: Euro)", (), ("Euro",)),
+        ("\nReference: LT-2031", (), ("LT-2031",)),
+        ("\nSource: Eurostat", (), ("Eurostat",)),
+    ],
+)
+def test_what_a_document_says_hides_no_source_line(
+    tail: str, claimed: tuple[str, ...], invented: tuple[str, ...]
+) -> None:
+    reply = parse_reply(f"Order 66 is here.{tail}", replace(prompt_of("?"), blocks=LETTERS))
+    assert (reply.answer, reply.claimed, reply.invented) == ("Order 66 is here.", claimed, invented)
+
+
+def test_a_document_may_be_named_as_a_marker() -> None:
+    made = (block("marker", "Text.", 0, "", (("source", "BEGININPUT"),)), LETTERS[0])
+    ((_, written),) = defuse_metadata(made[0].metadata)
+    reply = parse_reply(f"It is so.\nSource:\nsource: {written}", replace(prompt_of("?"), blocks=made))
+    assert (reply.answer, reply.claimed, reply.invented) == ("It is so.", ("marker",), ())
 
 
 ONE_LINE = st.text(st.characters(), min_size=1, max_size=12)

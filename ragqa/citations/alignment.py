@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from ragqa.citations.facts import capitalised_names, has_variant
+from ragqa.citations.facts import has_variant
 from ragqa.citations.measures import MONTHS, UNITS
-from ragqa.citations.words import NEGATIONS, STOP_STEMS, stem, tokens
+from ragqa.citations.words import NEGATIONS, STOP_STEMS, capitalised_names, number_form, stem, tokens
 
 _LONGEST = 8  # words that one fact or its stand-in may take with what is around it
 _FLANK = 2  # content words that must be the same beside the place
@@ -52,7 +52,8 @@ def row(text: str, seen_in_lower_case: frozenset[str]) -> Row:
         if token.is_stop or token.text == "s" or len(forms) == _MOST:
             continue
         if token.is_number:
-            form, kind = token.form.removesuffix("th"), "number"
+            # "Version 3.10" beside "Python 3.10": which places numbers have is no matter of their zeros.
+            form, kind = number_form(token.form[1:].removesuffix("th")), "number"
         elif token.start in names and token.form not in _NO_NAMES:
             form, kind = token.form, "name"
         else:

@@ -1,14 +1,24 @@
 """The parts of a sentence that a paraphrase may not change: numbers, dates, units, names, negation. Pure."""
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
-from typing import Literal
+from itertools import takewhile
+from typing import Literal, NamedTuple
 
 from ragqa.citations.measures import UNITS, Date, date_occurs, dates, quantities
-from ragqa.citations.words import NEGATIONS, STOP_STEMS, Token, stem, tokens
+from ragqa.citations.words import (
+    NEGATIONS,
+    STOP_STEMS,
+    Token,
+    capitalised,
+    capitalised_names,
+    number_form,
+    stem,
+    tokens,
+)
 
 _OPPOSITE_PAIRS = (
     "more less, increase decrease, rise fall, above below, before after, minimum maximum, first last, "
@@ -20,12 +30,15 @@ _OPPOSITE_PAIRS = (
 OPPOSITES = [tuple(map(stem, pair.split())) for pair in _OPPOSITE_PAIRS.split(", ")]
 _OPPOSED = frozenset(form for pair in OPPOSITES for form in pair)
 
-_JOINS_NAMES = frozenset(("of", "the", "de", "la", "von", "van", "and", "for", "da", "del", "di"))
-_NO_NAMES = frozenset(map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Yes")))
 _NEIGHBOURS = 3  # content words on each side of a fact that tell what it is a fact of
 _REACH = 6  # content words between a number and such a neighbour in the quote
 _CONCEDING = frozenset(map(stem, ("although", "though", "whereas", "while", "but", "except", "however")))
 _SCOPE = 4  # content words behind a negation that it is taken to deny
+_CLAUSE = frozenset((".", ";", ":", "!", "?", ",", ")", "\n", "but"))
+_CLAUSE_BEFORE = _CLAUSE | _CONCEDING | {"(", "and", "or", "yet"}
+_ENDS_CLAUSE = frozenset(("not", "never", "cannot"))
+_NO_ELLIPSIS = frozenset(("or", "if", "why", "than"))  # "whether or not", "if not"
+_PREFIX = re.compile(r"(?:non|un(?!(?:less|like)$))(?=[a-z]{4})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +55,20 @@ class Fact:
     neighbours: frozenset[str] = frozenset()
 
 
+class Denial(NamedTuple):
+    """Content words `behind` a negation, which it denies, and those of its clause `before` it.
+
+    "but visitors may not.": with none behind it, what was said of others is denied of those before it.
+    """
+
+    before: tuple[str, ...]
+    behind: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a text says. `sequence` are its content words in order, `scopes` those behind each negation,
-    `conceded` the first of each such scope in an aside ("although no civilian has had it").
+    """What a text says. `sequence` are its content words in order, `conceded` the first behind each negation
+    in an aside ("although no civilian has had it"), `prefixed` what "non" and perhaps "un" deny in one word.
     """
 
     forms: frozenset[str]
@@ -53,12 +76,18 @@ class Reading:
     dates: frozenset[Date]
     quantities: frozenset[tuple[str, str]]
     initials: frozenset[str]
-    scopes: tuple[tuple[str, ...], ...]
+    denials: tuple[Denial, ...]
     conceded: frozenset[str]
+    prefixed: frozenset[str]
 
     @property
     def negated(self) -> frozenset[str]:
-        return frozenset(form for scope in self.scopes for form in scope)
+        return frozenset(form for denial in self.denials for form in denial.behind)
+
+    @property
+    def excepted(self) -> frozenset[str]:
+        """Whom an ellipsis denies it of."""
+        return frozenset(form for denial in self.denials if not denial.behind for form in denial.before)
 
 
 @lru_cache(maxsize=4096)
@@ -68,6 +97,8 @@ def read(text: str) -> Reading:
     forms = {token.form for token in found}
     # "21st" also carries 21, and "5-day" 5; not the other way round.
     forms |= {form.removesuffix("th") for form in forms if form[0] == "#"}
+    # "3.10" alone may be a version's number; not "-$3.10", whose sign is not in the number's text.
+    forms |= {f"#{t.text}" for t in found if t.text[-1] == "0" and "." in t.text and t.form[1] != "-"}
     return Reading(
         frozenset(forms),
         tuple(
@@ -78,10 +109,11 @@ def read(text: str) -> Reading:
         frozenset(date for date, _, _ in dates(text)),
         frozenset((number.form, unit) for number, unit, _ in quantities(found)),
         frozenset(
-            "".join(token.text[0] for token in run).lower() for run in _capitalised(found) if len(run) > 1
+            "".join(token.text[0] for token in run).lower() for run in capitalised(found) if len(run) > 1
         ),
-        tuple(_scopes(found)),
+        tuple(_denials(found)),
         frozenset(_conceded(found)),
+        frozenset(stem(t.text[at.end() :]) for t in found if (at := _PREFIX.match(t.text))),
     )
 
 
@@ -97,7 +129,7 @@ def facts(text: str, seen_in_lower_case: Set[str]) -> tuple[Fact, ...]:
         dated.update(range(start, end))
         result.append((start, end, Fact("date", text[start:end], (), date)))
     for token in found:
-        if token.is_number and token.start not in dated:
+        if token.is_number and token.end - 1 not in dated:
             if token.form == "#1" and token.text.isalpha():
                 continue  # "one of them" counts nothing
             result.append((token.start, token.end, Fact("number", token.text, (token.form,))))
@@ -130,7 +162,10 @@ def holds(reading: Reading, fact: Fact, beside: Set[str] = frozenset()) -> bool:
     if fact.kind == "unit":
         return _holds_quantity(reading, fact.forms, beside)
     if fact.kind == "number":
-        return fact.forms[0] in reading.forms and _near(reading, fact, fact.forms)
+        form = fact.forms[0]
+        shown = form if form[1] == "-" else f"#{fact.text}"
+        known = form in reading.forms or shown in reading.forms
+        return known and _near(reading, fact, (form, shown, number_form(form[1:].removesuffix("th"))))
     if _holds_name(reading, fact.forms, beside):
         return True
     return _holds_name(reading, fact.forms, reading.forms) and _near(reading, fact, ())
@@ -154,8 +189,8 @@ def _near(reading: Reading, fact: Fact, forms: tuple[str, ...]) -> bool:
         return True
     reach = set(reading.sequence)
     if forms:
-        wanted = forms[0].removesuffix("th")
-        places = [place for place, form in enumerate(reading.sequence) if form == wanted]
+        wanted = {form.removesuffix("th") for form in forms}
+        places = [place for place, form in enumerate(reading.sequence) if form in wanted]
         reach = {form for at in places for form in reading.sequence[max(0, at - _REACH) : at + _REACH + 1]}
     return not reach.isdisjoint(fact.neighbours) or any(has_variant(reach, form) for form in fact.neighbours)
 
@@ -163,25 +198,49 @@ def _near(reading: Reading, fact: Fact, forms: tuple[str, ...]) -> bool:
 def contradiction(answer: Reading, quotes: Sequence[Reading]) -> str | None:
     """The word in which an answer and its quotes say the opposite, "not" for negation; None if none."""
     forms = frozenset(form for quote in quotes for form in quote.forms)
-    denied = frozenset(form for quote in quotes for form in quote.negated)
-    for scope in answer.scopes:
-        # The first word behind the negation that the quotes have must be denied there, too. Taking any of the
-        # first three let through three times as many flipped answers and no more true ones (clapnq).
-        shared = [form for form in scope if form in forms][:1]
-        if not denied or (shared and shared[0] not in denied):
-            return "not"
-    for quote in quotes:
-        for scope in quote.scopes:
-            # "given to civilians, although no civilian has had it since 1879" says both.
-            said_too = scope and scope[0] in quote.conceded and quote.sequence.count(scope[0]) > 1
-            if scope and not said_too and scope[0] in answer.forms and scope[0] not in answer.negated:
-                return "not"
+    if _denies(answer, quotes, forms) or any(_is_denied(answer, quote) for quote in quotes):
+        return "not"
     for one, other in () if answer.forms.isdisjoint(_OPPOSED) else OPPOSITES:
         for said, opposite in ((one, other), (other, one)):
             only_said = said in answer.forms and said not in forms
             if only_said and opposite in forms and opposite not in answer.forms:
                 return said
     return None
+
+
+def _denies(answer: Reading, quotes: Sequence[Reading], forms: Set[str]) -> bool:
+    """Whether the answer denies what the quotes do not."""
+    prefixed = frozenset(form for quote in quotes for form in quote.prefixed)
+    excepted = frozenset(form for quote in quotes for form in quote.excepted)
+    denied = frozenset(form for quote in quotes for form in quote.negated)
+    denied |= excepted | (prefixed & answer.forms)
+    for before, behind in answer.denials:
+        if behind and not excepted.isdisjoint(before):
+            continue  # "visitors may not" denies of visitors whatever was said of others
+        # The first word behind the negation that the quotes have must be denied there, too. Taking any of the
+        # first three let through three times as many flipped answers and no more true ones (clapnq).
+        shared = [form for form in behind if form in forms][:1]
+        if not denied or (shared and shared[0] not in denied):
+            return True
+    return not (answer.prefixed - answer.forms - denied - prefixed).isdisjoint(forms)
+
+
+def _is_denied(answer: Reading, quote: Reading) -> bool:
+    """Whether the quote denies what the answer says."""
+    negated = answer.negated | answer.prefixed
+    for before, behind in quote.denials:
+        if behind:
+            # "given to civilians, although no civilian has had it since 1879" says both.
+            said_too = behind[0] in quote.conceded and quote.sequence.count(behind[0]) > 1
+            if not said_too and behind[0] in answer.forms and behind[0] not in negated:
+                return True
+            continue
+        # In "staff may enter the shop, visitors to the shop may not" the visitors are told from the staff.
+        told = [form for form in before if quote.sequence.count(form) == 1][:1]
+        beside = negated.union(*(denial.before for denial in answer.denials))
+        if told and told[0] in answer.forms and told[0] not in beside:
+            return True
+    return not ((quote.prefixed - quote.forms - negated).isdisjoint(answer.forms))
 
 
 def _holds_quantity(reading: Reading, forms: tuple[str, ...], beside: Set[str]) -> bool:
@@ -191,40 +250,6 @@ def _holds_quantity(reading: Reading, forms: tuple[str, ...], beside: Set[str]) 
     # A table has the unit in its header: the number stands alone there, the unit elsewhere.
     alone = number in reading.forms and not any(number == other for other, _ in reading.quantities)
     return alone and any(UNITS.get(form) == unit for form in reading.forms | beside)
-
-
-def _capitalised(found: tuple[Token, ...]) -> Iterator[list[Token]]:
-    """Runs of capitalised words, small joining words within them left out."""
-    run: list[Token] = []
-    gap = False
-    for token in found:
-        if token.text[0].isupper() and not token.is_number and token.form[-3:] != "n't":
-            run.append(token)
-            gap = False
-        elif run and token.form in _JOINS_NAMES and not gap:
-            gap = True
-        else:
-            if run:
-                yield run
-            run, gap = [], False
-    if run:
-        yield run
-
-
-def capitalised_names(found: tuple[Token, ...], seen_in_lower_case: Set[str]) -> Iterator[list[Token]]:
-    words = [token for token in found if not token.is_stop]
-    firsts = {words[0].start} if words else set()
-    firsts |= {b.start for a, b in pairwise(found) if a.form in (".", ":", "!", "?", "\n")}
-    for run in _capitalised(found):
-        if run[0].start in firsts and not (run[0].text.isupper() and len(run[0].text) > 1):
-            first = run[0].form
-            common = (
-                first in STOP_STEMS or first in NEGATIONS or first in _NO_NAMES or first in seen_in_lower_case
-            )
-            if common or run[0].text.endswith("ly"):
-                run = run[1:]
-        if run:
-            yield run
 
 
 def has_variant(words: Set[str], form: str) -> bool:
@@ -237,35 +262,35 @@ def has_variant(words: Set[str], form: str) -> bool:
     )
 
 
-def _scopes(found: tuple[Token, ...]) -> Iterator[tuple[str, ...]]:
-    """The content words that each negation denies."""
+def _denials(found: tuple[Token, ...]) -> Iterator[Denial]:
+    """What each negation denies."""
     for place, token in enumerate(found):
-        following = found[place + 1 : place + 12]
-        if token.form not in NEGATIONS or not following:
+        if token.form not in NEGATIONS:
             continue
-        if following[0].form == "only" or (
-            token.form == "no" and (following[0].is_number or following[0].is_stop)
-        ):
-            continue  # "not only …"; "No. 4"; "No, …" answers a question
-        yield tuple(_denied(following))
+        window = found[place + 1 : place + 12]
+        ends = token.form in _ENDS_CLAUSE and not (place and found[place - 1].form in _NO_ELLIPSIS)
+        first = window[0] if window else token
+        named = token.form == "no" and (first.is_number or first.is_stop)
+        twice = token.form == "non" and any(t.form in NEGATIONS for t in found[max(0, place - 2) : place])
+        if named or twice or first.form == "only" or not (window or ends):
+            continue  # "No. 4"; "No, …" answers a question; "not a non-binding plan"; "not only …"
+        behind = _content(window, _CLAUSE, 1 if token.form == "non" else _SCOPE)
+        before = _content(found[max(0, place - 11) : place][::-1], _CLAUSE_BEFORE, _SCOPE)
+        yield Denial(before[::-1] if behind or ends else (), behind)
 
 
 def _conceded(found: tuple[Token, ...]) -> Iterator[str]:
-    """The first content word behind each negation of a clause that takes something back."""
+    """The first content word behind each negation of a clause that takes something back, and behind "non"."""
     aside = False
     for place, token in enumerate(found):
         aside = token.form in _CONCEDING or (aside and token.form not in (".", ";", "!", "?", "\n"))
-        if aside and token.form in NEGATIONS:
+        if (aside and token.form in NEGATIONS) or token.form == "non":
             yield from (word.form for word in found[place + 1 : place + 4] if word.is_content)
 
 
-def _denied(following: Iterable[Token]) -> Iterator[str]:
-    count = 0
-    for token in following:
-        if token.form in (".", ";", ":", "!", "?", ",", ")", "\n", "but"):
-            return
-        if token.is_content:
-            yield token.form
-            count += 1
-        if count == _SCOPE:
-            return
+def _content(window: Sequence[Token], ends: Set[str], most: int) -> tuple[str, ...]:
+    """The first content words before the clause ends, but for those behind "non": it denies them itself."""
+    clause = list(takewhile(lambda token: token.form not in ends, window))
+    before = ["", *(token.form for token in clause)]
+    words = [t.form for form, t in zip(before, clause, strict=False) if t.is_content and form != "non"]
+    return tuple(words[:most])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Set
 
-from ragqa.citations.words import Token, number_form, stem
+from ragqa.citations.words import CURRENCIES, Token, number_form, stem
 
 Date = tuple[int | None, int, int | None]
 """Year, month, day; None where it is not said."""
@@ -83,5 +83,5 @@ def quantities(found: tuple[Token, ...]) -> Iterator[tuple[Token, str, str]]:
             yield token, "percent", f"{token.text} per cent"
         elif after is not None and after.form in UNITS and after.start - token.end <= 1:
             yield token, UNITS[after.form], f"{token.text} {after.text}"
-        elif before is not None and before.text in ("$", "€", "£", "¥"):
+        elif before is not None and before.text in CURRENCIES:
             yield token, UNITS[before.form], f"{before.text}{token.text}"

@@ -1,9 +1,11 @@
-"""Words of a text as they are compared: numbers by value, the rest lightly stemmed. Pure; knows no prompt."""
+"""Words of a text as they are compared: numbers by value, the rest lightly stemmed; its names. Pure."""
 
 import re
 import unicodedata
+from collections.abc import Iterator, Set
 from decimal import Decimal
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 _STOP_WORDS = (
@@ -15,7 +17,7 @@ _STOP_WORDS = (
     "they this those through thus to too under until up upon us very was we well were what when where "
     "whereas whether which while who whom whose why will with within would yes you your"
 )
-_NEGATIONS = "no not never none nobody nothing neither nor without cannot hardly unable"
+_NEGATIONS = "no not never none nobody nothing neither nor non without cannot hardly unable"
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 NEGATIONS = frozenset(_NEGATIONS.split())
 _SMALL = (
@@ -35,15 +37,21 @@ _ORDINALS = {word: value for value, word in enumerate(_RANKS.split(), 3)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9}
 
 _TOKEN = re.compile(
-    r"(?P<number>(?<![\w.])[0-9]{1,3}(?:[,\u202f\u00a0'’][0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?)"
-    r"(?P<ordinal>(?:st|nd|rd|th)\b)?"
-    r"|(?P<sign>[%$€£¥°])"
+    r"(?P<number>(?<![\w.])\d{1,3}(?:[,\u202f\u00a0'’٬，]\d{3})+(?!\d)(?:[.٫．]\d+)?|\d+(?:[.٫．]\d+)?)"
+    r"(?:(?P<ordinal>(?:st|nd|rd|th)\b)| ?(?P<fraction>[¼-¾⅐-⅞]))?"
+    r"|(?P<sign>[%$€£¥°％＄￡￥])"
+    r"|(?P<part>[¼-¾⅐-⅞])"
     r"|(?P<cjk>[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+)"
     r"|(?P<word>(?:[^\W\d_]\.){2,}|[^\W\d_]+(?:['’][^\W\d_]+)*)"
     r"|(?P<stop>[.,;:!?()\n\t])"
 )
-_GROUPING = re.compile(r"[,\u202f\u00a0'’]")
+_GROUPING = re.compile(r"[,\u202f\u00a0'’٬，]")
 _SIGNS = {"%": "percent", "$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "°": "degre"}
+_SIGNS |= {"％": "percent", "＄": "dollar", "￡": "pound", "￥": "yen"}
+CURRENCIES = "$€£¥＄￡￥"
+_MINUS = "-−–－"
+_MAY_BE_SIGNED = _MINUS + CURRENCIES
+_BEFORE_MINUS = f"([{{<>≤≥=~≈{CURRENCIES}"  # or white space: "10-12", "2019-20" and "COVID-19" have none
 
 
 class Token(NamedTuple):
@@ -97,39 +105,81 @@ def tokens(text: str) -> tuple[Token, ...]:
             pairs = [piece[n : n + 2] for n in range(max(1, len(piece) - 1))]
             found += [Token(pair, pair, start + n, start + n + len(pair)) for n, pair in enumerate(pairs)]
         else:
-            form = number_form(_GROUPING.sub("", match["number"])) + ("th" if match["ordinal"] else "")
-            found.append(Token(form, piece, start, start + len(piece)))
+            found.append(_number(match, numbered=bool(found) and found[-1].form in _NUMBERED))
     return _with_values(found) if valued else tuple(found)
 
 
-def number_form(digits: str) -> str:
-    """`1200`, `1200.0` and `01200` alike."""
-    whole, _, fraction = digits.partition(".")
-    fraction = fraction.rstrip("0")
-    return f"#{whole.lstrip('0') or '0'}{'.' + fraction if fraction else ''}"
+def _number(match: re.Match[str], *, numbered: bool) -> Token:
+    """A number of any script's digits, with its sign and a fraction behind it: "-18", "５００", "2½"."""
+    digits = _GROUPING.sub("", match["number"] or "0")
+    if not digits.isascii():
+        digits = "".join(str(unicodedata.decimal(character, ".")) for character in digits)
+    kind, text, (start, end) = match.lastgroup, match.string, match.span()
+    if kind in ("fraction", "part"):
+        digits = digits.partition(".")[0] + f"{unicodedata.numeric(match[kind]):.4f}"[1:]
+    if start and text[start - 1] in _MAY_BE_SIGNED and _is_negative(text, start):
+        digits = f"-{digits}"
+        start -= text[start - 1] in _MINUS
+    form = number_form(digits, numbered=numbered)
+    return Token(f"{form}th" if kind == "ordinal" else form, text[start:end], start, end)
+
+
+def _is_negative(text: str, start: int) -> bool:
+    """Whether a minus belongs to the number: it stands alone before it or its currency, and is no range's."""
+    at = start - 2 if start > 1 and text[start - 1] in CURRENCIES else start - 1
+    if at < 0 or text[at] not in _MINUS:
+        return False
+    before = text[at - 1] if at else " "
+    in_range = before in " \u00a0\u202f" and at > 1 and text[at - 2].isdecimal()
+    return (before.isspace() or before in _BEFORE_MINUS) and not in_range
+
+
+def number_form(digits: str, *, numbered: bool = False) -> str:
+    """`1200`, `1200.0` and `01200` alike; but 3.10 is not 3.1 where things are numbered, as versions are."""
+    sign = "-" if digits[0] == "-" else ""
+    whole, _, fraction = digits.removeprefix("-").partition(".")
+    fraction = fraction if numbered and fraction.strip("0") else fraction.rstrip("0")
+    return f"#{sign}{whole.lstrip('0') or '0'}{'.' + fraction if fraction else ''}"
 
 
 def _with_values(found: list[Token]) -> tuple[Token, ...]:
-    """Number words as numbers, and number and scale as one: "five", "twenty-five", "1.2 million"."""
+    """Words as numbers, or as part of one: "twenty-five", "1.2 million", "two and a half", "minus 4"."""
     joined: list[Token] = []
     for token in found:
         word = token.text.lower()
         form = f"#{_CARDINALS[word]}" if word in _CARDINALS else token.form
         form = f"#{_ORDINALS[word]}th" if word in _ORDINALS else form
-        value = _joined(joined[-1], token, form) if joined and token.start - joined[-1].end <= 1 else None
-        if value is None:
-            joined.append(token._replace(form=form))
+        count = 3 if word == "half" and [one.form for one in joined[-2:]] == ["and", "a"] else 1
+        value = None
+        if len(joined) >= count and joined[-count].form[0] == "#" and token.start - joined[-1].end <= 1:
+            value = _joined(joined[-count], token, form)
+        if value is not None:
+            text = " ".join(one.text for one in (*joined[-count:], token))
+            joined[-count:] = [Token(value, text, joined[-count].start, token.end)]
         else:
-            before = joined.pop()
-            joined.append(Token(value, f"{before.text} {token.text}", before.start, token.end))
-    return tuple(joined)
+            joined.append(token if form is token.form else token._replace(form=form))
+    return tuple(_with_minus(joined) if any(token.form == "minus" for token in joined) else joined)
+
+
+def _with_minus(found: list[Token]) -> list[Token]:
+    """ "minus 4" as -4; "10 minus 4" stays."""
+    result: list[Token] = []
+    for token in found:
+        behind = token.is_number and token.form[1] != "-" and result and result[-1].form == "minus"
+        if behind and not (len(result) > 1 and result[-2].is_number):
+            minus = result.pop()
+            token = Token(f"#-{token.form[1:]}", f"{minus.text} {token.text}", minus.start, token.end)
+        result.append(token)
+    return result
 
 
 def _joined(before: Token, token: Token, form: str) -> str | None:
     """The value of a number and the word behind it, if they are one number."""
-    if not before.is_number or before.form.endswith("th"):
+    if before.form.endswith("th"):
         return None
     number = before.form[1:]
+    if token.text.lower() == "half":
+        return f"#{number}.5" if number.isdecimal() and token.start - before.end > 1 else None
     if scale := _SCALES.get(token.text.lower()):
         return number_form(f"{Decimal(number) * scale:f}") if len(number) < 20 else None
     tens = before.text.isalpha() and len(number) == 2 and number[1] == "0" and number != "10"
@@ -157,6 +207,41 @@ def stem(word: str) -> str:
     return (word[:-1] if len(word) > 4 and word.endswith("e") else word) or "_"
 
 
+def capitalised(found: tuple[Token, ...]) -> Iterator[list[Token]]:
+    """Runs of capitalised words, small joining words within them left out."""
+    run: list[Token] = []
+    gap = False
+    for token in found:
+        if token.text[0].isupper() and not token.is_number and token.form[-3:] != "n't":
+            run.append(token)
+            gap = False
+        elif run and token.form in _JOINS_NAMES and not gap:
+            gap = True
+        else:
+            if run:
+                yield run
+            run, gap = [], False
+    if run:
+        yield run
+
+
+def capitalised_names(found: tuple[Token, ...], seen_in_lower_case: Set[str]) -> Iterator[list[Token]]:
+    """Those runs that are names: a first word is one unless it is common or `seen_in_lower_case`."""
+    words = [token for token in found if not token.is_stop]
+    firsts = {words[0].start} if words else set()
+    firsts |= {b.start for a, b in pairwise(found) if a.form in (".", ":", "!", "?", "\n")}
+    for run in capitalised(found):
+        if run[0].start in firsts and not (run[0].text.isupper() and len(run[0].text) > 1):
+            first = run[0].form
+            common = (
+                first in STOP_STEMS or first in NEGATIONS or first in _NO_NAMES or first in seen_in_lower_case
+            )
+            if common or run[0].text.endswith("ly"):
+                run = run[1:]
+        if run:
+            yield run
+
+
 _ENDINGS = (
     ("sses", "ss", 2), ("ies", "y", 2), ("ied", "y", 2), ("ings", "", 3), ("ing", "", 3), ("edly", "", 3),
     ("ed", "", 3), ("ly", "", 3), ("ches", "ch", 2), ("shes", "sh", 2), ("xes", "x", 2), ("ss", "ss", 1),
@@ -164,4 +249,8 @@ _ENDINGS = (
 )  # fmt: skip
 _LAST_LETTERS = frozenset(ending[-1] for ending, _, _ in _ENDINGS)
 STOP_STEMS = frozenset(map(stem, STOP_WORDS))
-_VALUE_STEMS = frozenset(map(stem, (*_CARDINALS, *_ORDINALS, *_SCALES)))
+_VALUE_STEMS = frozenset(map(stem, (*_CARDINALS, *_ORDINALS, *_SCALES, "half", "minus")))
+_NUMBERED_NAMES = "version release v ver section sec article art clause paragraph chapter annex figure table"
+_NUMBERED = frozenset(map(stem, _NUMBERED_NAMES.split()))
+_JOINS_NAMES = frozenset(("of", "the", "de", "la", "von", "van", "and", "for", "da", "del", "di"))
+_NO_NAMES = frozenset(map(stem, ("Overall", "Therefore", "Moreover", "Instead", "Meanwhile", "Yes")))
