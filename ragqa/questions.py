@@ -65,7 +65,13 @@ def _read_csv(path: Path, text: str) -> Iterator[Question]:
                 "It names the columns, with commas between them."
             )
         for row in rows:
-            yield _question(path, rows.line_num, row)
+            if None in row:
+                raise QuestionFileError(
+                    f"{path}, line {rows.line_num}: more cells than columns. Put a question "
+                    "that has a comma in quotes."
+                )
+            if any(row.values()):  # spreadsheets leave rows of commas behind
+                yield _question(path, rows.line_num, row)
     except csv.Error as error:
         raise QuestionFileError(f"{path}, line {rows.line_num + 1}: not CSV ({error}).") from error
 

@@ -44,6 +44,7 @@ def rows(path: Path) -> list[dict]:
     [
         ("q.txt", "\ufeffFirst?\n\n  Second?  \n"),
         ("q.csv", "id,question,note\n1,First?,x\n3,Second?,y\n"),
+        ("q.csv", "id,question,note\n1,First?,x\n,,\n3,Second?\n"),
         ("q.jsonl", '{"id": 1, "question": "First?"}\n\n{"id": 3, "question": "Second?"}'),
     ],
 )
@@ -69,6 +70,7 @@ def test_every_kind_of_file_gives_ids_and_questions(tmp_path: Path, name: str, t
         ("q.jsonl", b"[1, 2]", "line 1"),
         ("q.jsonl", b"[" * 200_000, "line 1: not JSON"),
         ("q.csv", b'id,question\n1,"a\n2,b\n', "line 2: not CSV"),
+        ("q.csv", b"id,question\n1,For flat 7, what is the deposit?\n", "line 2: more cells than columns"),
         ("q.csv", b'id,question\n1,a\n2,"b" or c\n', "line 3: not CSV"),
     ],
 )

@@ -46,6 +46,10 @@ def test_a_limit_draws_questions_from_all_over_the_set_and_keeps_their_order() -
         ("[]", "line 2 is not a JSON object"),
         ('{"id": "a"}', "line 2 lacks question"),
         ('{"id": "q", "question": "?"}', "comes twice"),
+        ('{"id": "a", "question": "?", "answerable": "false"}', "line 2: \"answerable\" is 'false'"),
+        ('{"id": "a", "question": "?", "evidence": ["a"]}', 'line 2: "evidence" is no list of objects'),
+        ('{"id": "a", "question": "?", "answers": {"a": 1}}', 'line 2: "answers" is no list of texts'),
+        ('{"id": "a", "question": "?", "evidence": {"page0": "7"}}', "whole numbers"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -53,6 +57,18 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str, message:
     path.write_text('{"id": "q", "question": "?"}\n' + line + "\n", encoding="utf-8")
     with pytest.raises(QuestionFileError, match=message):
         read_questions(path)
+
+
+def test_one_text_is_a_list_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    line = {
+        "id": 7, "question": "?", "answers": "a month", "gold_doc_ids": "a.md",
+        "evidence": {"doc_id": "a.md", "quotes": "One month."},
+    }  # fmt: skip
+    path.write_text("\ufeff" + json.dumps(line), encoding="utf-8")
+    (one,) = read_questions(path)
+    assert (one.id, one.answers, one.gold) == ("7", ("a month",), ("a.md",))
+    assert one.evidence[0].quotes == ("One month.",)
 
 
 def test_a_missing_folder_is_an_error_for_people(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def solid(text: str, end: int) -> int:
 
 def read_questions(path: Path) -> tuple[Question, ...]:
     """The questions of a JSONL file, ids unique. Raises QuestionFileError."""
-    questions = tuple(question_of(record) for record in records(path, ("id", "question")))
+    questions = tuple(
+        question_of(record, place) for place, record in placed_records(path, ("id", "question"))
+    )
     seen: set[str] = set()
     for question in questions:
         if question.id in seen:
@@ -114,15 +116,21 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 def records(path: Path, needed: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
     """The JSON objects of a file, each with the needed keys. Raises QuestionFileError, naming the line."""
+    return (record for _, record in placed_records(path, needed))
+
+
+def placed_records(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """As `records`, each behind the name of its line."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise QuestionFileError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise QuestionFileError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield record_of(f"{path}, line {number}", line, needed)
+            place = f"{path}, line {number}"
+            yield place, record_of(place, line, needed)
 
 
 def record_of(place: str, line: str, needed: tuple[str, ...]) -> Mapping[str, Any]:
@@ -132,6 +140,8 @@ def record_of(place: str, line: str, needed: tuple[str, ...]) -> Mapping[str, An
         raise QuestionFileError(f"{place} is not JSON: {error}.") from error
     if not isinstance(record, dict):
         raise QuestionFileError(f"{place} is not a JSON object. Write one object a line.")
+    if isinstance(record.get("id"), int) and not isinstance(record["id"], bool):
+        record["id"] = str(record["id"])
     missing = [key for key in needed if not isinstance(record.get(key), str)]
     if missing:
         raise QuestionFileError(f"{place} lacks {', '.join(missing)} as a string.")
@@ -142,23 +152,43 @@ def document_of(record: Mapping[str, Any]) -> SetDocument:
     return SetDocument(record["id"], str(record.get("title") or ""), record["text"])
 
 
-def question_of(record: Mapping[str, Any]) -> Question:
-    answers = tuple(str(answer) for answer in record.get("answers") or ())
-    evidence = tuple(evidence_of(part) for part in record.get("evidence") or ())
-    gold = tuple(dict.fromkeys(str(one) for one in record.get("gold_doc_ids") or ()))
+def question_of(record: Mapping[str, Any], place: str) -> Question:
+    """The question of a JSON object; `place` names its line in errors. Raises QuestionFileError."""
+    answers = texts_of(record, "answers", place)
+    evidence = tuple(evidence_of(part, place) for part in list_of(record, "evidence", dict, place))
+    gold = tuple(dict.fromkeys(texts_of(record, "gold_doc_ids", place)))
     if any(part.page is not None for part in evidence):
         gold = tuple(dict.fromkeys(page_id(part.document, part.page) for part in evidence))
-    answerable = bool(record.get("answerable", bool(answers or gold)))
+    answerable = record.get("answerable", bool(answers or gold))
+    if not isinstance(answerable, bool):
+        raise QuestionFileError(f'{place}: "answerable" is {answerable!r}. Write true or false.')
     meta = record.get("meta")
     nearest = meta.get("nearest_doc") if isinstance(meta, dict) else None
     subject = gold[0] if gold else str(nearest or "")
     return Question(record["id"], record["question"], answers, gold, evidence, answerable, subject, subject)
 
 
-def evidence_of(part: Mapping[str, Any]) -> Evidence:
+def texts_of(record: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
+    """A list of texts or numbers, each as text; one that stands alone is a list of one."""
+    return tuple(str(one) for one in list_of(record, key, (str, int, float), place))
+
+
+def list_of(record: Mapping[str, Any], key: str, kind: Any, place: str) -> list[Any]:
+    """What a key holds, as a list. Raises QuestionFileError where an item is not of the kind."""
+    held = record.get(key)
+    found = held if isinstance(held, list) else [] if held is None else [held]
+    if not all(isinstance(one, kind) for one in found):
+        wanted = "objects" if kind is dict else "texts"
+        raise QuestionFileError(f'{place}: "{key}" is no list of {wanted}.')
+    return found
+
+
+def evidence_of(part: Mapping[str, Any], place: str) -> Evidence:
     page, start = part.get("page0"), part.get("start")
+    if not all(one is None or isinstance(one, int) for one in (page, start)):
+        raise QuestionFileError(f'{place}: "page0" and "start" of evidence are whole numbers.')
     document = str(part.get("pdf") or part.get("doc_id") or "")
-    quotes = tuple(str(quote) for quote in part.get("quotes") or ())
+    quotes = texts_of(part, "quotes", place)
     return Evidence(document, quotes, None if page is None else int(page) + 1, start)
 
 
