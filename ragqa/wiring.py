@@ -73,32 +73,23 @@ def shared_reader() -> Reader:
     return Reader.load()
 
 
-def _auto_gptq(choice: EngineChoice, _embedder: Embedder) -> Engine:
-    from ragqa.llm.gptq import (
-        INSTALL,
-        end_ids,
-        find_model,
-        make_encoder,
-        preset_options,
-        read_tokenizer,
-        warn_of_licence,
-    )
+def _auto_gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
+    from ragqa.llm.gptq import INSTALL, open_gptq_engine
 
     try:
         from ragqa.gptq.model import LoadOptions
-        from ragqa.llm.auto_gptq import AutoGptqEngine, Wording
+        from ragqa.llm.auto_gptq import RemoteDecoder
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
-    preset, folder = find_model(choice.model or DEFAULT_MODEL, tick=choice.tick)
-    warn_of_licence(choice.model or DEFAULT_MODEL, preset)
-    tokenizer = read_tokenizer(folder)
-    wording = Wording(
-        tokenizer,
-        make_encoder(tokenizer, preset.wrapper if preset else None).encode,
-        end_ids(folder, tokenizer, None),
-        preset.stops if preset else (),
+    return open_gptq_engine(
+        choice.model or DEFAULT_MODEL,
+        LoadOptions(dtype="float32"),
+        allow_unproven_length=choice.allow_unproven_length,
+        judge=judging_with(embedder.embed).opinion,
+        tick=choice.tick,
+        name="auto-gptq",
+        open_decoder=RemoteDecoder.open,
     )
-    return AutoGptqEngine(folder, wording, preset_options(preset, LoadOptions(dtype="float32")))
 
 
 DEFAULT_MODEL = TUNED

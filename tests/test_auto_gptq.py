@@ -14,12 +14,14 @@ from ragqa.gptq.dense import load_dense
 from ragqa.gptq.model import LoadOptions, load_model, scaled_config
 from ragqa.gptq.quantization import Quantization
 from ragqa.gptq.quantize import QuantizeOptions, quantize
+from ragqa.gptq.refusing import log_odds
 from ragqa.gptq.smollm2 import cached_gguf
 from ragqa.gptq.source import portable_config
 from ragqa.gptq.standin import llama_config, make_random_llama, make_stand_in
-from ragqa.llm.auto_gptq import AutoGptqEngine, RemoteDecoder, Wording, Worker, worker_python
+from ragqa.llm.auto_gptq import RemoteDecoder, Worker, worker_python
 from ragqa.llm.engine import GenerationOptions
 from ragqa.llm.environment import VARIABLE
+from ragqa.llm.gptq import in_process, open_gptq_engine
 from ragqa.types import Prompt
 from tests.gptq_models import make_dense
 
@@ -125,19 +127,38 @@ def test_a_dead_worker_is_an_error_with_its_last_words(random_llama: Path) -> No
 
 
 @needs_environment
+def test_what_decides_between_answer_and_refusal_is_the_same_on_both_sides(random_llama: Path) -> None:
+    """Reading on, and going back to where the prompt ended, twice."""
+    options = LoadOptions(dtype="float32")
+    ours, remote = (
+        open_it(open_checkpoint(random_llama), options) for open_it in (in_process, RemoteDecoder.open)
+    )
+    try:
+        odds = []
+        for decoder in (ours, remote):
+            cache = decoder.new_cache(16)
+            logits = decoder.logits(torch.tensor([3, 4, 5]), cache)
+            odds += [log_odds(decoder, cache, logits, first) for first in ((7, 8, 9), (10, 11))]
+            assert cache.length == 3
+    finally:
+        remote.worker.close()
+    assert odds[:2] == pytest.approx(odds[2:], abs=TOLERANCE)
+
+
+@needs_environment
 def test_the_engine_writes_what_our_own_decoder_writes(smollm2: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(smollm2, local_files_only=True)
-    wording = Wording(tokenizer, lambda message: tuple(tokenizer(message)["input_ids"]), frozenset({2}), ())
-    engine = AutoGptqEngine(smollm2, wording)
+    options = LoadOptions(dtype="float32")
+    engine = open_gptq_engine(str(smollm2), options, name="auto-gptq", open_decoder=RemoteDecoder.open)
     try:
-        ids = engine.encode("The capital of France is")
+        ids = tuple(tokenizer("The capital of France is")["input_ids"])
         shown: list[str] = []
         prompt = Prompt("?", "", ids, (), (), engine.window)
         generation = engine.generate(prompt, GenerationOptions(max_tokens=8), shown.append)
     finally:
-        engine.close()
+        engine.decoder.worker.close()
     loaded = load_model(open_checkpoint(smollm2), LoadOptions(dtype="float32", kernels="reference"))
     ours = greedy(Decoder(loaded), torch.tensor(ids))[: generation.tokens]
     assert generation.text == tokenizer.decode(ours) == "".join(shown)

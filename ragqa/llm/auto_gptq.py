@@ -1,9 +1,8 @@
 """Engine `auto-gptq`: the same folder and the same prompts as `gptq`, run by auto-gptq 0.7.1.
 
 That library is archived and needs transformers before 5, so it lives in an environment of its own (`make
-auto-gptq`). A worker process there computes logits; reading the folder, refusing it, encoding, choosing
-tokens and streaming are this project's own code, so that what differs between the two engines is the
-arithmetic alone.
+auto-gptq`). A worker process there computes logits; all else is the engine `gptq`, so that what differs
+between the two is the arithmetic alone.
 """
 
 import base64
@@ -14,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,15 +23,12 @@ import torch
 from torch import Tensor
 
 from ragqa.errors import CheckpointError, EngineUnavailableError, RagqaError
-from ragqa.gptq.checkpoint import Checkpoint, open_checkpoint
+from ragqa.gptq.checkpoint import Checkpoint
 from ragqa.gptq.decoder import Decoder
-from ragqa.gptq.generate import Rules, Sampling, continue_text
 from ragqa.gptq.model import LoadOptions, scaled_config
-from ragqa.gptq.rope import window_of
+from ragqa.gptq.rope import read_scaling, window_of
 from ragqa.gptq.source import portable_config
-from ragqa.llm.engine import GenerationOptions, OnText, ignore_text
 from ragqa.llm.environment import VARIABLE, auto_gptq_python
-from ragqa.types import Generation, Prompt
 
 WORKER = Path(__file__).with_name("auto_gptq_worker.py")
 
@@ -160,15 +156,23 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class _Remote:
     window: int
+    rope_factor: float
 
 
 class RemoteDecoder:
     """Gives `continue_text` the worker's logits in place of our own decoder's. One conversation at a time."""
 
-    def __init__(self, worker: Worker, window: int) -> None:
-        self.worker, self.model = worker, _Window(window)
+    def __init__(self, worker: Worker, window: int, rope_factor: float = 1.0) -> None:
+        self.worker, self.model = worker, _Remote(window, rope_factor)
+
+    @classmethod
+    def open(cls, checkpoint: Checkpoint, options: LoadOptions) -> "Decoder":
+        """A worker that has loaded the checkpoint. It ends with the program that asks it."""
+        config = scaled_config(checkpoint.config, options)
+        worker = Worker(checkpoint, config, "float32" if options.dtype == "auto" else options.dtype)
+        return cast("Decoder", cls(worker, window_of(config), read_scaling(config).factor))
 
     def new_cache(self, capacity: int) -> _Place:
         return _Place(capacity)
@@ -178,51 +182,6 @@ class RemoteDecoder:
         logits = self.worker.logits(ids, cache.length)[-1]
         cache.length += len(ids)
         return logits
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """What the engine `gptq` knows of a model besides its weights: the same object serves both engines."""
-
-    tokenizer: Any
-    encode: Callable[[str], tuple[int, ...]]
-    ends: frozenset[int]
-    stops: tuple[str, ...]
-
-
-class AutoGptqEngine:
-    """Answers packed prompts through auto-gptq. Close it when done."""
-
-    name = "auto-gptq"
-    estimated = False
-
-    def __init__(
-        self, folder: Path, wording: Wording, options: LoadOptions = LoadOptions(dtype="float32")
-    ) -> None:
-        checkpoint = open_checkpoint(folder)
-        config = scaled_config(checkpoint.config, options)
-        self.model, self.window = folder.name, window_of(config)
-        self._wording = wording
-        self._worker = Worker(checkpoint, config, "float32" if options.dtype == "auto" else options.dtype)
-
-    def encode(self, message: str) -> tuple[int, ...]:
-        """The final ids of a closed-context message, as the engine `gptq` encodes it."""
-        return self._wording.encode(message)
-
-    def generate(
-        self, prompt: Prompt, options: GenerationOptions, on_text: OnText = ignore_text
-    ) -> Generation:
-        """Answer the prompt; tokens are chosen by the code that chooses them for the engine `gptq`."""
-        decoder = cast("Decoder", RemoteDecoder(self._worker, self.window))
-        sampling = Sampling(options.max_tokens, options.temperature, options.top_p, options.seed)
-        wording = self._wording
-        rules = Rules(sampling, wording.ends, wording.stops)
-        written = continue_text(decoder, wording.tokenizer, prompt.token_ids, rules, on_text)
-        return Generation(written.text, len(written.ids), written.stopped)
-
-    def close(self) -> None:
-        """End the worker."""
-        self._worker.close()
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

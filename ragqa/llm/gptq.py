@@ -1,6 +1,6 @@
 """The engine `gptq`: the patched GPTQ model in process. Needs the extra `gptq`.
 
-Loads torch when it is opened.
+Loads torch when it is opened. All but the arithmetic serves the engine `auto-gptq`, too.
 """
 
 import json
@@ -21,10 +21,11 @@ from ragqa.proposals import Opinion
 from ragqa.types import Generation, Prompt
 
 if TYPE_CHECKING:
+    from ragqa.gptq.checkpoint import Checkpoint
     from ragqa.gptq.constrained import Constraint
     from ragqa.gptq.decoder import Decoder
     from ragqa.gptq.encoding import Encoder
-    from ragqa.gptq.model import LoadedModel, LoadOptions
+    from ragqa.gptq.model import LoadOptions
     from ragqa.gptq.refusing import RefusalRule
     from ragqa.gptq.replying import RuledReply
 
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 Judge = Callable[[Prompt], Opinion]
 """What is known of a prompt by other means than the model's."""
+
+OpenDecoder = Callable[["Checkpoint", "LoadOptions"], "Decoder"]
+"""What computes the logits of a checkpoint."""
 
 INSTALL = "The engine gptq needs torch and transformers: pip install 'ragqa[gptq]'"
 
@@ -49,7 +53,7 @@ class GptqEngine:
     licence: str | None = None
     rule: "RefusalRule | None" = None
     judge: Judge | None = None
-    name: str = field(default="gptq", init=False)
+    name: str = "gptq"
     estimated: bool = field(default=False, init=False)
 
     def encode(self, message: str) -> tuple[int, ...]:
@@ -120,6 +124,8 @@ def open_gptq_engine(
     allow_unproven_length: bool = False,
     judge: Judge | None = None,
     tick: Progress = silent,
+    name: str = "gptq",
+    open_decoder: "OpenDecoder | None" = None,
 ) -> GptqEngine:
     """Load a preset, a local folder, or a hub id `owner/name`; `PRESET:FOLDER` for a preset's weights in a
     folder.
@@ -127,38 +133,49 @@ def open_gptq_engine(
     wrapper: a name in WRAPPERS; by default the preset's, else the tokenizer's chat template, else `plain`.
     judge: says by other means how surely the blocks answer, for a refusal rule that weighs it.
     tick: told how far the making of a small model is.
+    name, open_decoder: of an engine that computes elsewhere; by default in this process.
     Raises EngineUnavailableError without the extra or the weights, CheckpointError for a folder that is
     refused.
     """
     try:
         from ragqa.gptq.checkpoint import open_checkpoint
-        from ragqa.gptq.decoder import Decoder
-        from ragqa.gptq.model import LoadOptions, load_model
+        from ragqa.gptq.model import LoadOptions
         from ragqa.gptq.refusing import read_rule
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
     preset, folder = find_model(model, revision, tick)
     options = preset_options(preset, options or LoadOptions())
-    loaded = load_model(open_checkpoint(folder), options)
+    checkpoint = open_checkpoint(folder)
+    decoder = (open_decoder or in_process)(checkpoint, options)
     tokenizer = read_tokenizer(folder)
-    warn_of_licence(model, preset)
+    if preset is not None and preset.restricted:
+        logger.warning("%s: %s.", model, preset.licence)
     return GptqEngine(
         model=model if preset else str(folder),
-        window=usable_window(folder, preset, loaded, allow_unproven_length=allow_unproven_length),
+        window=usable_window(
+            folder,
+            preset,
+            decoder.model.window,
+            decoder.model.rope_factor,
+            allow_unproven_length=allow_unproven_length,
+        ),
         encoder=make_encoder(tokenizer, wrapper or (preset.wrapper if preset else None)),
-        decoder=Decoder(loaded),
-        ends=end_ids(folder, tokenizer, loaded.config.eos_token_id),
+        decoder=decoder,
+        ends=end_ids(folder, tokenizer, checkpoint.config.get("eos_token_id")),
         stops=preset.stops if preset else (),
         licence=preset.licence if preset else None,
         rule=read_rule(folder),
         judge=judge,
+        name=name,
     )
 
 
-def warn_of_licence(model: str, preset: Preset | None) -> None:
-    """Show the licence of a model that may not be used for everything."""
-    if preset is not None and preset.restricted:
-        logger.warning("%s: %s.", model, preset.licence)
+def in_process(checkpoint: "Checkpoint", options: "LoadOptions") -> "Decoder":
+    """The model loaded in this process."""
+    from ragqa.gptq.decoder import Decoder
+    from ragqa.gptq.model import load_model
+
+    return Decoder(load_model(checkpoint, options))
 
 
 def find_model(
@@ -213,7 +230,7 @@ def preset_options(preset: Preset | None, options: "LoadOptions") -> "LoadOption
 
 
 def usable_window(
-    folder: Path, preset: Preset | None, loaded: "LoadedModel", *, allow_unproven_length: bool
+    folder: Path, preset: Preset | None, window: int, rope_factor: float, *, allow_unproven_length: bool
 ) -> int:
     """The window that may be used: what the scaling gives, or less where a scaled model was never seen to
     work so far.
@@ -222,19 +239,19 @@ def usable_window(
     `ragqa model check` writes the proven length beside the model; until then the trained positions are the
     limit.
     """
-    proven = read_proven_length(folder, loaded.rope_factor)
+    proven = read_proven_length(folder, rope_factor)
     if preset is not None:
-        if preset.window > loaded.window:
+        if preset.window > window:
             raise CheckpointError(
-                f"{folder} gives {loaded.window} positions, the preset has {preset.window}: "
+                f"{folder} gives {window} positions, the preset has {preset.window}: "
                 "the folder holds another model, or its rope scaling is missing."
             )
         return preset.window
     if allow_unproven_length:
-        return loaded.window
+        return window
     if proven is not None:
-        return min(proven, loaded.window)
-    return loaded.window if loaded.rope_factor == 1 else int(loaded.window / loaded.rope_factor)
+        return min(proven, window)
+    return window if rope_factor == 1 else int(window / rope_factor)
 
 
 def read_tokenizer(folder: Path) -> Any:
