@@ -15,11 +15,10 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from ingest.errors import RootError
+from ingest.types import SKIPPED
 
 IGNORE_FILE = ".ragqaignore"
 NEVER = frozenset({".ragqa", ".git"})
-SKIPPED = (".*", "~$*", "*~", "node_modules", "__pycache__")
-"""Hidden files, locks and backups, what programs install: sooner secrets than answers."""
 
 
 @dataclass(frozen=True, slots=True)

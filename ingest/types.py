@@ -9,6 +9,8 @@ from typing import Literal
 ElementKind = Literal["heading", "paragraph", "list_item", "table_header", "table_row", "code"]
 Metadata = tuple[tuple[str, str], ...]
 """Key and one-line value, in the order they are shown; a key may occur once."""
+SKIPPED = (".*", "~$*", "*~", "node_modules", "__pycache__")
+"""Names that are not read: hidden files, locks, backups, installed programs. Sooner secrets than answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,11 @@ def pdf_bytes(
     outline: Sequence[tuple[str, int]] = (),
     info: str = "",
     matrix: str = "1 0 0 1 0 0",
+    fields: Sequence[Text] = (),
 ) -> bytes:
     """A PDF of Helvetica words at given places; `outline` holds titles and page numbers from 0.
 
-    `matrix` is applied to all of each page.
+    `matrix` is applied to all of each page; `fields` of a form, filled in, stand on each.
     """
     objects: list[bytes] = []
 
@@ -82,6 +83,9 @@ def pdf_bytes(
 
     catalog, tree = add(""), add("")
     font = add("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
+    widgets = " ".join(
+        f"{add(_text_field(number, *field))} 0 R" for number, field in enumerate(fields, start=1)
+    )
     numbers = []
     for page in pages:
         shown = f"{matrix} cm\n" + "".join(
@@ -91,13 +95,13 @@ def pdf_bytes(
         content = add(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
         numbers.append(
             add(
-                f"<< /Type /Page /Parent {tree} 0 R /MediaBox [0 0 612 792] "
-                f"/Contents {content} 0 R /Resources << /Font << /F1 {font} 0 R >> >> >>"
+                f"<< /Type /Page /Parent {tree} 0 R /Rotate 0  /MediaBox [0 0 612 792] "
+                f"/Contents {content} 0 R /Resources << /Font << /F1 {font} 0 R >> >> /Annots [{widgets}] >>"
             )
         )
     kids = " ".join(f"{number} 0 R" for number in numbers)
     objects[tree - 1] = f"<< /Type /Pages /Kids [{kids}] /Count {len(numbers)} >>".encode()
-    extra = ""
+    extra = f"/AcroForm << /Fields [{widgets}] /DR << /Font << /F1 {font} 0 R >> >> >>" if fields else ""
     if outline:
         first = len(objects) + 2
         root = add(f"<< /Type /Outlines /First {first} 0 R /Last {first + len(outline) - 1} 0 R >>")
@@ -105,10 +109,19 @@ def pdf_bytes(
             after = f"/Next {first + number + 1} 0 R" if number + 1 < len(outline) else ""
             target = f"[{numbers[page_index]} 0 R /XYZ 0 792 0]"
             add(f"<< /Title ({_escaped(title)}) /Parent {root} 0 R {after} /Dest {target} >>")
-        extra = f"/Outlines {root} 0 R"
+        extra += f" /Outlines {root} 0 R"
     objects[catalog - 1] = f"<< /Type /Catalog /Pages {tree} 0 R {extra} >>".encode()
     properties = add(f"<< {info} >>")
     return _written(objects, f"/Root {catalog} 0 R /Info {properties} 0 R")
+
+
+def _text_field(number: int, x: float, y: float, size: float, words: str) -> str:
+    """Without an appearance: whoever shows the page draws it."""
+    place = f"[{x} {y - 4} {x + 200} {y + size + 4}]"
+    return (
+        f"<< /Type /Annot /Subtype /Widget /FT /Tx /T (field{number}) /V ({_escaped(words)}) /Rect {place} "
+        f"/F 4 /DA (/F1 {size} Tf 0 g) >>"
+    )
 
 
 def _escaped(words: str) -> str:

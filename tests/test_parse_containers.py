@@ -4,6 +4,8 @@ import hashlib
 from email.message import EmailMessage
 from pathlib import Path
 
+import pytest
+
 from ingest.chunk import chunk_document
 from ingest.parse import Limits, parse_file
 from ingest.types import Document, Problem
@@ -48,6 +50,13 @@ def test_zip_members_have_clean_names_and_no_file_is_written(tmp_path: Path) -> 
     ]
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
     assert document_of(found["a/b.md"]).id == hashlib.sha256(b"# Title\n\nWords.").hexdigest()
+
+
+def test_what_is_not_read_in_a_folder_is_not_read_in_an_archive(tmp_path: Path) -> None:
+    left_out = ["x/.env", ".git/config.md", "a\\.ssh\\b.md", "node_modules/c/d.md", "~$e.docx", "f.md~"]
+    path = tmp_path / "a.zip"
+    path.write_bytes(zip_bytes([(name, b"Words.") for name in (*left_out, "./g.md", "h.i.md")]))
+    assert list(members(path)) == ["g.md", "h.i.md"]
 
 
 def test_containers_in_containers_are_bounded(tmp_path: Path) -> None:
@@ -196,6 +205,47 @@ def test_an_html_mail_is_read_as_a_page(tmp_path: Path) -> None:
     assert ("paragraph", "Rich words") in kinds(document)
     assert ("table_header", "A\tB") in kinds(document)
     assert "plain" not in document.text
+
+
+def test_text_that_is_enclosed_is_a_member_and_each_body_is_said(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Subject"] = "Moorings"
+    message.set_content("The list is enclosed.")
+    message.add_alternative("<p>The list is <b>enclosed</b>.</p>", subtype="html")
+    message.make_mixed()
+    for words, subtype, name in (
+        ("Berth 4 is free.", "plain", "list.txt"),
+        ("<p>Berth 5 is not.</p>", "html", "more.html"),
+        ("<p>See you in <b>May</b>.</p>", "html", None),
+        ("Sent to all members.", "plain", None),
+    ):
+        part = EmailMessage()
+        part.set_content(words, subtype=subtype, disposition="inline", filename=name)
+        message.attach(part)
+    path = tmp_path / "a.eml"
+    path.write_bytes(message.as_bytes())
+    found = members(path)
+    assert list(found) == ["", "list.txt", "more.html"]
+    said = ["Moorings", "The list is enclosed.", "See you in May.", "Sent to all members."]
+    assert [text for _, text in kinds(document_of(found[""]))] == said
+    assert document_of(found["list.txt"]).text == "Berth 4 is free."
+
+
+def test_a_mail_that_says_latin_1_may_hold_the_signs_of_windows(tmp_path: Path) -> None:
+    path = tmp_path / "a.eml"
+    head = b"Subject: Fee\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\n"
+    path.write_bytes(head + b"The tenant\x92s fee is 5 \x80.\n")
+    assert document_of(members(path)[""]).text.endswith("The tenant’s fee is 5 €.")
+
+
+@pytest.mark.parametrize("first", ["From ada Thu Sep 19 08:15:00 2024", "From ada"])
+def test_a_sentence_in_a_mailbox_starts_no_mail(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "mail.mbox"
+    body = "It is one month.\n\nFrom here on the notice is two months.\n\n"
+    path.write_bytes(f"{first}\nSubject: Notice\n\n{body if '08' in first else ''}".encode() * 2)
+    found = members(path)
+    assert list(found) == ["1", "2"]
+    assert ("two months" in document_of(found["2"]).text) is ("08" in first)
 
 
 def plain_mail(body: str) -> bytes:

@@ -1,6 +1,7 @@
 """Word, spreadsheets, slides and separated values: words in order, headings, lists, tables, metadata."""
 
 import io
+import zipfile
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,59 @@ def test_a_raised_number_of_a_docx_stays_apart_from_the_one_before(read) -> None
     buffer = io.BytesIO()
     made.save(buffer)
     assert read("a.docx", buffer.getvalue()).text == "It rose to 19² percent of 5 m3 on the 4th"
+
+
+CHANGED = """
+<w:p><w:r><w:t xml:space="preserve">The notice period is </w:t></w:r>
+<w:del w:id="1" w:author="a"><w:r><w:delText>one month</w:delText></w:r></w:del>
+<w:ins w:id="2" w:author="a"><w:r><w:t>three months</w:t></w:r></w:ins>
+<w:r><w:t xml:space="preserve"> from delivery.</w:t></w:r></w:p>
+<w:p><w:pPr><w:rPr><w:ins w:id="3" w:author="a"/></w:rPr></w:pPr>
+<w:ins w:id="4" w:author="a"><w:r><w:t>An inserted paragraph.</w:t></w:r></w:ins></w:p>
+<w:p><w:moveFrom w:id="5" w:author="a"><w:r><w:t>Gone from here.</w:t></w:r></w:moveFrom>
+<w:moveTo w:id="6" w:author="a"><w:r><w:t>Come to here.</w:t></w:r></w:moveTo></w:p>
+<w:p><w:r><w:t xml:space="preserve">On </w:t></w:r>
+<w:fldSimple w:instr="DATE"><w:r><w:t>3 May</w:t></w:r></w:fldSimple>
+<w:r><w:t xml:space="preserve"> in </w:t></w:r>
+<w:smartTag w:uri="u" w:element="e"><w:smartTagPr/><w:r><w:t>Oslo</w:t></w:r></w:smartTag>
+<w:r><w:t xml:space="preserve">, signed by </w:t></w:r>
+<w:sdt><w:sdtPr/><w:sdtContent><w:ins w:id="7" w:author="a"><w:r><w:t>Maria Holm</w:t></w:r></w:ins>
+</w:sdtContent></w:sdt></w:p>
+<w:sdt><w:sdtContent><w:p><w:r><w:t>The deposit is 900 euros.</w:t></w:r></w:p></w:sdtContent></w:sdt>
+<w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val="Table of Contents"/></w:docPartObj></w:sdtPr>
+<w:sdtContent><w:p><w:r><w:t>Contents</w:t></w:r></w:p></w:sdtContent></w:sdt>
+<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr>
+<w:sdtContent><w:p><w:r><w:t>Click to enter text.</w:t></w:r></w:p></w:sdtContent></w:sdt>
+<w:tbl><w:tblPr/><w:tblGrid><w:gridCol/><w:gridCol/></w:tblGrid>
+<w:tr><w:tc><w:p><w:r><w:t>Chair</w:t></w:r></w:p></w:tc>
+<w:sdt><w:sdtContent><w:tc><w:p><w:ins w:id="8" w:author="a"><w:r><w:t>45 euros</w:t></w:r></w:ins></w:p>
+</w:tc></w:sdtContent></w:sdt></w:tr></w:tbl>
+"""
+
+
+def test_a_docx_says_what_it_says_once_its_changes_are_accepted(read) -> None:
+    import docx
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    made = docx.Document()
+    for element in parse_xml(f"<w:body {nsdecls('w')}>{CHANGED}</w:body>"):
+        made.element.body.insert(-1, element)
+    footer = made.sections[0].footer.paragraphs[0]._p
+    footer.append(parse_xml(f"<w:ins {nsdecls('w')} w:id='9'><w:r><w:t>Contract 77</w:t></w:r></w:ins>"))
+    buffer = io.BytesIO()
+    made.save(buffer)
+    document = read("agreement.docx", buffer.getvalue())
+    check_promises(document)
+    assert [text for _, text in kinds(document)] == [
+        "The notice period is three months from delivery.",
+        "An inserted paragraph.",
+        "Come to here.",
+        "On 3 May in Oslo, signed by Maria Holm",
+        "The deposit is 900 euros.",
+        "Chair\t45 euros",
+        "Contract 77",
+    ]
 
 
 def test_xlsx_shows_sheets_headers_and_values_as_cells_do(read) -> None:
@@ -270,4 +324,72 @@ def test_titles_alone_are_headings_of_slides_and_notes_stand_below_their_slide(r
         (1, ("Decisions",)),
         (1, ("Decisions", "Notes")),
         (2, ()),
+    ]
+
+
+def test_a_chart_stands_on_its_slide(read) -> None:
+    import pptx
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+
+    show = pptx.Presentation()
+    first, second = (show.slides.add_slide(show.slide_layouts[5]) for _ in range(2))
+    first.shapes.title.text, second.shapes.title.text = "Sales", "Costs"
+    chart = CategoryChartData()
+    chart.categories = ["2023", "2024"]
+    chart.add_series("Pumps", (12, 7))
+    first.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 99, 99, chart)
+    buffer = io.BytesIO()
+    show.save(buffer)
+    document = read("review.pptx", buffer.getvalue())
+    check_promises(document)
+    (pumps,) = (one for one in chunk_document(document) if "Pumps" in document.text[one.start : one.end])
+    assert (pumps.page, pumps.page_end, pumps.section) == (1, 1, ("Sales",))
+
+
+def test_notes_of_a_docx_stand_below_no_heading(read) -> None:
+    import docx
+
+    made = docx.Document()
+    made.add_heading("Overtime", level=1)
+    made.add_paragraph("It is paid at 1.5 times the rate.")
+    made.add_heading("Forms", level=1)
+    made.add_paragraph("They are blue.")
+    buffer = io.BytesIO()
+    made.save(buffer)
+    names = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    note = "<w:footnote w:id='2'><w:p><w:r><w:t>Not for apprentices.</w:t></w:r></w:p></w:footnote>"
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("word/footnotes.xml", f"<w:footnotes {names}>{note}</w:footnotes>")
+    document = read("terms.docx", buffer.getvalue())
+    check_promises(document)
+    last = chunk_document(document)[-1]
+    assert (document.text[last.start : last.end], last.section) == ("Not for apprentices.", ())
+
+
+def test_an_item_that_a_docx_counts_has_no_other_mark(read) -> None:
+    import docx
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    made = docx.Document()
+    levels = "".join(
+        f'<w:lvl w:ilvl="{n}"><w:start w:val="1"/><w:numFmt w:val="decimal"/>'
+        f'<w:lvlText w:val="{shown}"/></w:lvl>'
+        for n, shown in enumerate(("%1.", "%1.%2"))
+    )
+    numbering = made.part.numbering_part.element
+    numbering.insert(
+        0, parse_xml(f'<w:abstractNum {nsdecls("w")} w:abstractNumId="77">{levels}</w:abstractNum>')
+    )
+    numbering.append(parse_xml(f'<w:num {nsdecls("w")} w:numId="78"><w:abstractNumId w:val="77"/></w:num>'))
+    for level, words in enumerate(("Term", "The term is three years.")):
+        properties = made.add_paragraph(words)._p.get_or_add_pPr()
+        mark = f'<w:numPr {nsdecls("w")}><w:ilvl w:val="{level}"/><w:numId w:val="78"/></w:numPr>'
+        properties.append(parse_xml(mark))
+    buffer = io.BytesIO()
+    made.save(buffer)
+    assert kinds(read("lease.docx", buffer.getvalue())) == [
+        ("list_item", "1. Term"),
+        ("list_item", "1.1 The term is three years."),
     ]

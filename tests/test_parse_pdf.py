@@ -6,7 +6,7 @@ import pypdfium2
 import pytest
 
 from ingest.types import Document
-from tests.parse_documents import kinds, paragraph, parsed, pdf_bytes, refused, texts
+from tests.parse_documents import Text, check_promises, kinds, paragraph, parsed, pdf_bytes, refused, texts
 
 LEFT = [
     "The left column of this page is read first and to",
@@ -76,6 +76,31 @@ def test_two_columns_drawn_line_by_line_across_both(read) -> None:
     assert texts(document, "paragraph") == ["\n".join(LEFT), "\n".join(RIGHT)]
 
 
+NOTE = [(72, 60, 7, "1 As of 3 May, without the cold months.")]
+OPEN = "The tenant pays the costs of\nheating and of the"
+GOES_ON = "lift on the first day of each\nmonth."
+
+
+@pytest.mark.parametrize("note", [[], NOTE])
+def test_a_sentence_that_goes_on_in_the_next_column_or_page_is_one(read, note: list[Text]) -> None:
+    first = paragraph(72, 120, OPEN.split("\n"))
+    for data in (
+        pdf_bytes([[*first, *note, *paragraph(330, 700, GOES_ON.split("\n"))]]),
+        pdf_bytes([[*first, *note], paragraph(72, 700, GOES_ON.split("\n"))]),
+    ):
+        document = read(data)
+        check_promises(document)
+        assert document.text == "\n\n".join([f"{OPEN}\n{GOES_ON}", *(words for *_, words in note)])
+
+
+def test_what_stands_in_other_type_or_after_an_end_starts_anew(read) -> None:
+    closed = paragraph(72, 120, ["The tenant pays the costs", "of heating and of the lift."])
+    assert "\n\nand" in read(pdf_bytes([[*closed, (330, 700, 10, "and the water.")]])).text
+    assert "\n\nand" in read(pdf_bytes([[*closed[:1], (330, 700, 8, "and the water.")]])).text
+    assert "\n\nand" in read(pdf_bytes([[*closed[:1], (72, 80, 10, "and the water.")]])).text
+    assert "\n\nand" in read(pdf_bytes([[*closed[:1], (42, 700, 10, "and the water.")]])).text
+
+
 def test_lines_drawn_in_no_order_are_read_from_the_top(read) -> None:
     lines = paragraph(72, 700, [f"Line number {n} of ten lines on this page." for n in range(10)])
     shuffled = [lines[n] for n in (7, 2, 9, 0, 5, 1, 8, 3, 6, 4)]
@@ -97,6 +122,8 @@ def test_a_gap_and_an_indent_start_paragraphs(read) -> None:
         ("It beats the system called Lucene-", "BM25 by nine points in accuracy.", "called Lucene-BM25 by"),
         ("The state-of-the-", "art method is quite old by now.", "state-of-the-art method"),
         ("We use a dual-encoder model; the dual-", "encoder is trained on few pairs.", "the dual-encoder is"),
+        ("The limit is the one that is set EU-", "wide for all of the years.", "set EU-wide for"),
+        ("Every error that is found in it is an err-", "or of the one who wrote it down.", "an error of"),
     ],
 )
 def test_words_cut_by_a_line_end_join(read, first: str, second: str, joined: str) -> None:
@@ -108,6 +135,12 @@ def test_words_cut_by_a_line_end_join(read, first: str, second: str, joined: str
     assert document.lines[1].end == document.lines[2].start
     assert "\x02" not in document.text
     assert "\ufffe" not in document.text
+
+
+@pytest.mark.parametrize("word", ["and", "oder"])
+def test_a_hyphen_before_another_half_stays(read, word: str) -> None:
+    lines = ["The law says nothing of houses built pre-", f"{word} post-war in this part of the town."]
+    assert read(pdf_bytes([paragraph(72, 700, lines)])).text == "\n".join(lines)
 
 
 def test_larger_type_makes_headings_with_depth(read) -> None:
@@ -227,3 +260,37 @@ def test_text_that_is_turned_on_the_page_reads_the_same(read, matrix: str) -> No
     for line in document.lines:
         found = page.get_text_bounded(line.x0 - 1, line.y0 - 1, line.x1 + 1, line.y1 + 1)
         assert document.text[line.start : line.end] in found
+
+
+def test_upright_text_of_a_page_that_is_shown_turned_is_read_from_the_top(read) -> None:
+    data = pdf_bytes([[(72, 560, 16, "Heading of it"), *paragraph(72, 500, LEFT[:2])]])
+    assert read(data.replace(b"/Rotate 0 ", b"/Rotate 90")).text == read(data).text
+
+
+def test_the_values_of_a_form_stand_behind_its_labels(read) -> None:
+    labels = [
+        (72, 700, 12, "Applicant name:"),
+        (72, 660, 12, "Monthly rent in euros:"),
+        (72, 620, 12, "This form is an application for the lease of a flat."),
+    ]
+    document = read(pdf_bytes([labels], fields=[(220, 700, 12, "Maria Holm"), (220, 660, 12, "1450")]))
+    assert document.text.splitlines()[:2] == ["Applicant name:\tMaria Holm", "Monthly rent in euros:\t1450"]
+    assert document.text.endswith(labels[2][3])
+
+
+def test_a_form_that_is_not_filled_in_changes_no_order(read) -> None:
+    words = paragraph(330, 700, RIGHT) + paragraph(72, 700, LEFT)
+    assert read(pdf_bytes([words], fields=[(220, 300, 12, "")])).text == read(pdf_bytes([words])).text
+
+
+@pytest.mark.parametrize(
+    ("matrix", "rise", "shown"),
+    [("1 0 0 1 0 0", 4, "40² mg"), ("-1 0 0 -1 612 792", 4, "40² mg"), ("1 0 0 1 0 0", 0, "402 mg")],
+)
+def test_a_number_raised_behind_another_stays_apart_from_it(read, matrix: str, rise: int, shown: str) -> None:
+    words = [
+        (72, 700, 10, "The daily dose is 40"),
+        (161.5, 700 + rise, 6, "2"),
+        (165, 700, 10, " mg for adults."),
+    ]
+    assert read(pdf_bytes([words], matrix=matrix)).text == f"The daily dose is {shown} for adults."

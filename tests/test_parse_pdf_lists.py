@@ -62,6 +62,41 @@ def test_what_counts_with_the_pages_and_is_no_page_number_stays(read) -> None:
     assert read(pdf_bytes(titles)).text.count("Lesson") == 3
 
 
+@pytest.mark.parametrize(("size", "font", "count"), [(10, b"", 3), (8, b"-Bold", 3), (8, b"", 0)])
+def test_a_number_in_the_type_of_the_text_names_what_its_page_is_about(
+    read, size: int, font: bytes, count: int
+) -> None:
+    notes = {101: "It has a balcony.", 102: "The tenant keeps a dog.", 103: "Nobody lives there now."}
+    pages = [[(72, 760, size, f"Flat {number}"), (72, 700, 10, note)] for number, note in notes.items()]
+    data = pdf_bytes(pages).replace(b"/Helvetica", b"/Helvetica" + font)
+    assert read(data).text.count("Flat") == count
+
+
+def test_a_number_with_a_place_of_its_own_is_the_pages(read) -> None:
+    pages = [
+        [(72, 760, 10, "Handbook"), (450, 760, 10, f"{number}"), (72, 700, 10, words)]
+        for number, words in enumerate(("Switch it on.", "Wait for the lamp.", "Leave."), start=1)
+    ]
+    assert "Handbook" not in read(pdf_bytes(pages)).text
+
+
+def test_a_line_that_ends_the_text_of_many_pages_stays_on_each(read) -> None:
+    results = ["passed", "failed", "passed", "passed", "failed"]
+    head = [(72, 770, 10, "Merrow Ltd"), (72, 758, 10, "Leith, Scotland"), (72, 746, 10, "Tests")]
+    pages = [
+        [
+            *head,
+            (72, 705, 16, f"Crane {name}"),
+            *paragraph(72, 680, [f"It was lifted {name * 3}.", f"Result of the test: {result}."]),
+            (72, 40, 10, "Copies to the owner"),
+        ]
+        for name, result in zip("ABCDE", results, strict=True)
+    ]
+    text = read(pdf_bytes(pages)).text
+    assert (text.count("passed"), text.count("failed")) == (3, 2)
+    assert [text.count(words) for words in ("Merrow", "Leith", "Copies")] == [1, 1, 1]
+
+
 def test_a_line_that_pages_repeat_without_a_number_is_said_once_below_no_heading(read) -> None:
     foot = (72, 40, 8, "Merrow Ltd, registered in Scotland under SC 482913")
     bodies = ([f"Pump {n} is here.", f"It feeds tank {n}.", f"Valve {n} shuts it."] for n in "ABC")
@@ -72,6 +107,12 @@ def test_a_line_that_pages_repeat_without_a_number_is_said_once_below_no_heading
     assert document.text.endswith("SC 482913")
     last = chunk_document(document)[-1]
     assert (document.text[last.start : last.end], last.section, last.page) == (foot[3], (), 1)
+
+
+def test_a_line_in_smaller_type_right_below_the_text_of_each_page_is_said_once(read) -> None:
+    bodies = (["Pump A is here.", "It is red."], ["Valve B shuts it.", "We like it."], ["Go home.", "Sleep."])
+    pages = [[*paragraph(72, 700, body), (72, 677, 8, "Merrow Ltd, Leith")] for body in bodies]
+    assert read(pdf_bytes(pages)).text.count("Merrow") == 1
 
 
 @pytest.mark.parametrize(

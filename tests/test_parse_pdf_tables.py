@@ -138,3 +138,27 @@ def test_short_columns_of_prose_below_a_line_with_cells_are_no_table(tmp_path: P
     found = read(tmp_path, cell_by_cell(rows, x=(72, 300)))
     assert ("paragraph", "\n".join(left)) in found
     assert ("paragraph", "\n".join(right)) in found
+
+
+def lines_of_cells(lines: Sequence[tuple[float, str]]) -> list[Text]:
+    return [(x, y, 10.0, word) for y, words in lines for x, word in zip(X, words.split(), strict=False)]
+
+
+@pytest.mark.parametrize(("top", "parted"), [(720, "\n\n"), (694, "\n")])
+def test_a_line_of_cells_far_above_a_table_is_no_row_of_it(tmp_path: Path, top: int, parted: str) -> None:
+    rows = [(680, "Article Colour Place"), (666, "Chair white A3"), (652, "Table black B7")]
+    page = lines_of_cells([(top, "Order-9 North Lund"), *rows])
+    text = write_and_parse(tmp_path, "paper.pdf", pdf_bytes([page])).text
+    assert text == f"Order-9\tNorth\tLund{parted}Article\tColour\tPlace\nChair\twhite\tA3\nTable\tblack\tB7"
+
+
+def test_rows_that_are_all_far_apart_are_one_table(tmp_path: Path) -> None:
+    page = lines_of_cells(
+        [(720, "Part Colour"), (690, "Anode red"), (660, "Cathode blue"), (630, "Shell grey")]
+    )
+    assert write_and_parse(tmp_path, "paper.pdf", pdf_bytes([page])).text.count("\n\n") == 0
+
+
+def test_a_header_far_above_its_amounts_is_a_row_of_their_table(tmp_path: Path) -> None:
+    page = lines_of_cells([(720, "Part Number"), (680, "Anode 12"), (666, "Cathode 7"), (652, "Shell 3")])
+    assert [kind for kind, _ in read(tmp_path, page)] == ["table_header", *["table_row"] * 3]

@@ -10,7 +10,7 @@ from ingest.parse.formats import supported as _supported_suffix
 from ingest.parse.limits import Limits
 from ingest.parse.pool import ParsePool
 
-PARSER_VERSION = 6
+PARSER_VERSION = 7
 """Raised when the same bytes give another document: the pipeline then parses again."""
 
 __all__ = ["PARSER_VERSION", "Limits", "ParsePool", "parse_file", "supported"]

@@ -30,11 +30,13 @@ class PageText:
     """A page's words in drawing order, turned so that they run from left to right. `number` from 1.
 
     `quarter_turns`: how often most of its words are turned to the left on the page as it is stored.
+    `filled_in`: some words were written into it later, so that they come last.
     """
 
     number: int
     words: tuple[Word, ...]
     quarter_turns: int = 0
+    filled_in: bool = False
 
 
 Box = tuple[float, float, float, float]

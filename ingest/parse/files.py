@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ingest.parse.limits import DEFAULT_LIMITS, Limits
 from ingest.parse.names import SEPARATOR, member_names
 from ingest.parse.problems import Unparsable, failed, skipped
 from ingest.parse.readers import Source, read
-from ingest.types import Document, Member, Problem
+from ingest.types import SKIPPED, Document, Member, Problem
 
 if TYPE_CHECKING:
     from ingest.parse.mail import Mail
@@ -149,9 +150,10 @@ def _inside_zip(holder: _Holder, limits: Limits) -> _Inside:
 
 
 def _is_litter(filename: str) -> bool:
-    """What operating systems leave in archives."""
-    parts = filename.split("/")
-    return parts[0] == "__MACOSX" or parts[-1] in (".DS_Store", "Thumbs.db", "desktop.ini")
+    """What operating systems leave in archives, and what is not read in a folder either."""
+    parts = [part for part in filename.replace("\\", "/").split("/") if part not in (".", "..")]
+    left = parts[:1] == ["__MACOSX"] or parts[-1:] in (["Thumbs.db"], ["desktop.ini"])
+    return left or any(fnmatchcase(part, pattern) for part in parts for pattern in SKIPPED)
 
 
 def _inside_mbox(holder: _Holder, limits: Limits) -> _Inside:

@@ -14,7 +14,7 @@ _LEAST_GUTTER = 6.0
 def page_rows(page: PageText) -> list[Row]:
     """The page's rows in reading order."""
     rows = _join_rows(_segments(page.words), page.number)
-    if _is_disordered(rows):
+    if page.filled_in or _is_disordered(rows):
         return _cut([segment for row in rows for segment in row.segments], page.number, depth=0)
     return _split_columns(rows)
 

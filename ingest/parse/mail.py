@@ -5,6 +5,7 @@ unstructured's readers flatten attachments into one text with the mail; here eac
 
 import io
 import re
+from codecs import lookup
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
@@ -17,7 +18,9 @@ from ingest.parse.text import decode, line_ends, text_pieces
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date", "Message-ID")
 _SHOWN = ("From", "To", "Cc", "Date")
-_MBOX_FROM = re.compile(rb"^From [^\n]*\n", re.MULTILINE)
+# "From here on" starts a sentence; a program's line has a time and a year, in all of a mailbox or in none.
+_MBOX_FROM = re.compile(rb"^From [^\n]*\d\d:\d\d[^\n]*\d{4}[^\n]*\n", re.MULTILINE)
+_UNDATED_FROM = re.compile(rb"^From [^\n]*\n", re.MULTILINE)
 _SEALED_NAMES = ("smime.p7m", "message.rpmsg", ".pgp-encrypted")
 _ENCRYPTED = (
     "multipart/encrypted",
@@ -40,12 +43,19 @@ _QUOTES_IN_QUOTES = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """What a mail says, or a part of it: HTML or plain text."""
+
+    text: str
+    is_html: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail: headers, its body (`html` or plain text), and what is attached, each by name."""
+    """One mail: headers, what it says in order, and what is attached, each by name."""
 
     headers: tuple[tuple[str, str], ...]
-    body: str
-    is_html: bool
+    bodies: tuple[Body, ...]
     attachments: tuple[tuple[str, bytes], ...]
 
 
@@ -61,8 +71,8 @@ def read_eml(data: bytes) -> Mail:
     if kind in _ENCRYPTED and "signed" not in str(message.get("Content-Type", "")).lower():
         raise skipped("password", "The mail is encrypted: save a decrypted copy from the mail program.")
     headers = tuple((name, value) for name in _HEADERS if (value := _header(message, name)))
-    plain, markup, attachments = _parts(message)
-    return Mail(headers, markup or plain, bool(markup), tuple(attachments))
+    bodies, attachments = _parts(message)
+    return Mail(headers, tuple(bodies), tuple(attachments))
 
 
 def _header(message: Message, name: str) -> str:
@@ -74,46 +84,60 @@ def _header(message: Message, name: str) -> str:
         return " ".join(str(raw).split())
 
 
-def _parts(message: Message) -> tuple[str, str, list[tuple[str, bytes]]]:
-    """The plain bodies, the HTML bodies (preferred where both stand as alternatives), the attachments."""
-    plain: list[str] = []
-    markup: list[str] = []
+def _parts(message: Message) -> tuple[list[Body], list[tuple[str, bytes]]]:
+    """The bodies, HTML where it stands as an alternative to plain text, and the attachments."""
+    bodies: list[Body] = []
     attachments: list[tuple[str, bytes]] = []
-    for number, part in enumerate(_leaves(message), start=1):
+    for number, (part, replaced) in enumerate(_leaves(message), start=1):
         kind, name = part.get_content_type(), _filename(part)
-        attached = _disposition(part) == "attachment" or (name and not kind.startswith("text/"))
         if kind == "message/rfc822":
             inner = part.get_payload()
             first = inner[0] if isinstance(inner, list) and inner else None
             content = first.as_bytes() if isinstance(first, Message) else b""
             attachments.append((name or f"mail-{number}.eml", content))
-        elif attached:
+        elif _is_attached(part, first=not bodies):
             if not (kind.startswith("image/") and part.get("Content-ID")):  # a picture of the body itself
                 attachments.append((name or f"attachment-{number}", _content(part)))
-        elif kind == "text/html":
-            markup.append(_text(part))
-        elif kind.startswith("text/") and kind != "text/calendar":
-            plain.append(_text(part))
-    whole = "\n\n".join(plain)
-    # A short HTML part beside a long plain one is a footer of a mailing list, not the mail.
-    alternative = message.get_content_type() != "multipart/mixed" or len("".join(markup)) > len(whole)
-    return whole, "".join(markup) if markup and (alternative or not whole.strip()) else "", attachments
+        elif _is_body(part) and not replaced and (text := _text(part)).strip():
+            bodies.append(Body(text, kind == "text/html"))
+    return bodies, attachments
 
 
-def _leaves(message: Message) -> Iterator[Message]:
-    """Parts in order, not into attached mails: those are members of their own."""
-    stack = [message]
+def _is_attached(part: Message, *, first: bool) -> bool:
+    """Whether a part is a file. Text with a name is one unless it comes first: programs name bodies, too."""
+    named = bool(_filename(part)) and not (_is_body(part) and first)
+    return _disposition(part) == "attachment" or (named and part.get_content_type() != "text/calendar")
+
+
+def _is_body(part: Message) -> bool:
+    return part.get_content_maintype() == "text" and part.get_content_subtype() != "calendar"
+
+
+def _leaves(message: Message) -> Iterator[tuple[Message, bool]]:
+    """Parts in order, not into attached mails: those are members of their own.
+
+    With each whether an alternative says the same in HTML.
+    """
+    stack = [(message, False)]
     while stack:
-        part = stack.pop()
+        part, replaced = stack.pop()
         if part.get_content_type() == "message/rfc822" and part is not message:
-            yield part
+            yield part, replaced
         elif part.is_multipart():
             payload = part.get_payload()
-            stack.extend(
-                reversed([p for p in payload if isinstance(p, Message)] if isinstance(payload, list) else [])
-            )
+            parts = [p for p in payload if isinstance(p, Message)] if isinstance(payload, list) else []
+            alternatives = part.get_content_type() == "multipart/alternative"
+            best = next((p for p in reversed(parts) if _says_in_html(p)), None) if alternatives else None
+            stack.extend((p, replaced or best not in (None, p)) for p in reversed(parts))
         else:
-            yield part
+            yield part, replaced
+
+
+def _says_in_html(message: Message) -> bool:
+    return any(
+        part.get_content_type() == "text/html" and _disposition(part) != "attachment" and _text(part).strip()
+        for part, _ in _leaves(message)
+    )
 
 
 def _disposition(part: Message) -> str:
@@ -136,6 +160,8 @@ def _text(part: Message) -> str:
     data = _content(part)
     charset = part.get_content_charset() or ""
     try:
+        if charset and lookup(charset).name == "iso8859-1":
+            charset = "cp1252"  # as browsers do: mail programs of Windows call it the other
         return data.decode(charset) if charset else decode(data)
     except (LookupError, UnicodeDecodeError):
         return decode(data)
@@ -143,7 +169,8 @@ def _text(part: Message) -> str:
 
 def split_mbox(data: bytes) -> list[bytes]:
     """The mails of an mbox, in order: a line `From …` after an empty one starts each."""
-    starts = [m for m in _MBOX_FROM.finditer(data) if m.start() == 0 or _after_blank(data, m.start())]
+    line = _MBOX_FROM if _MBOX_FROM.match(data) else _UNDATED_FROM
+    starts = [m for m in line.finditer(data) if m.start() == 0 or _after_blank(data, m.start())]
     ends = [m.start() for m in starts[1:]] + [len(data)]
     return [data[m.end() : end].replace(b"\n>From ", b"\nFrom ") for m, end in zip(starts, ends, strict=True)]
 
@@ -175,11 +202,10 @@ def read_msg(data: bytes) -> Mail:
         ("Date", date),
         ("Message-ID", sent.get("message-id", "")),
     )
-    body = message.html_body or message.body or ""
+    html, plain = message.html_body, message.body
     return Mail(
         tuple((k, " ".join(v.split())) for k, v in headers if v),
-        body,
-        bool(message.html_body),
+        (Body(html, is_html=True),) if html else (Body(plain or "", is_html=False),),
         tuple(attachments),
     )
 
@@ -188,16 +214,19 @@ def mail_pieces(mail: Mail) -> list[Piece]:
     """What a mail program shows: the subject, who wrote to whom and when, the body."""
     found = dict(mail.headers)
     shown = "\n".join(f"{name}: {found[name]}" for name in _SHOWN if name in found)
-    if mail.is_html:
-        from ingest.parse.partition import html_pieces
-        from ingest.parse.webpage import clean_markup
-
-        body = html_pieces(clean_markup(mail.body))
-    else:
-        body = _body_pieces(line_ends(mail.body), _QUOTES_IN_QUOTES)
+    body = [piece for one in mail.bodies for piece in _pieces_of(one)]
     if not body and not mail.headers:
         raise skipped("empty", "The mail holds no text.")
     return [Piece("heading", found.get("Subject", ""), depth=1), Piece("paragraph", shown), *body]
+
+
+def _pieces_of(body: Body) -> list[Piece]:
+    if not body.is_html:
+        return _body_pieces(line_ends(body.text), _QUOTES_IN_QUOTES)
+    from ingest.parse.partition import html_pieces
+    from ingest.parse.webpage import clean_markup
+
+    return html_pieces(clean_markup(body.text))
 
 
 def _body_pieces(text: str, levels: int) -> list[Piece]:

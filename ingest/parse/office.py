@@ -38,6 +38,7 @@ _STRICT = (
     ),
     (b"http://purl.oclc.org/ooxml/drawingml/", b"http://schemas.openxmlformats.org/drawingml/2006/"),
 )
+_WORDS_PART = re.compile(r"word/(?:document|header|footer)\d*\.xml")
 _RUBY_TEXT = re.compile(rb"<w:rt>.*?</w:rt>", re.DOTALL)
 _RUBY = re.compile(rb"</?w:(?:ruby|rubyBase)>|<w:rubyPr>.*?</w:rubyPr>", re.DOTALL)
 _RUBY_RUN = re.compile(
@@ -56,7 +57,7 @@ def prepared(data: bytes, archive: zipfile.ZipFile, suffix: str) -> bytes:
         if b"purl.oclc.org/ooxml" in part[:20_000]:
             for old, known in _STRICT:
                 new = new.replace(old, known)
-        if suffix == ".docx" and info.filename == "word/document.xml":
+        if suffix == ".docx" and _WORDS_PART.fullmatch(info.filename):
             new = _plain_words(new)
         if new != part:
             changed[info.filename] = new
@@ -64,17 +65,26 @@ def prepared(data: bytes, archive: zipfile.ZipFile, suffix: str) -> bytes:
 
 
 def _plain_words(part: bytes) -> bytes:
-    """Ruby annotations without their readings, formulas as runs of text: python-docx sees neither. Raised
-    numbers in superscript characters: it does not see that they are raised.
+    """Ruby annotations without their readings, formulas as runs of text, tracked changes and controls as what
+    they show: python-docx sees none of them. Raised numbers in superscript characters: it does not see that
+    they are raised.
     """
     if b"<w:ruby>" in part:
         part = _RUBY_RUN.sub(lambda m: _RUBY.sub(b"", _RUBY_TEXT.sub(b"", m.group(1))), part)
     if b"<m:t" in part and b"<m:oMath" in part:
         part = re.sub(rb"<m:oMath(?:\s[^>]*)?>.*?</m:oMath>", _math_run, part, flags=re.DOTALL)
-    return _with_raised_numbers(part) if b'"superscript"' in part else part
+    wrapped = _WRAPPED.search(part) is not None
+    return _with_plain_runs(part) if wrapped or b'"superscript"' in part else part
 
 
-def _with_raised_numbers(part: bytes) -> bytes:
+_REMOVED = (f"{_W}del", f"{_W}moveFrom")
+_WRAPPERS = tuple(f"{_W}{tag}" for tag in ("ins", "moveTo", "sdt", "smartTag", "customXml", "fldSimple"))
+_WRAPPED = re.compile(rb"<w:(?:ins|del|moveTo|moveFrom|sdt|smartTag|customXml|fldSimple)\b")
+_GALLERY = f"{_W}sdtPr/{_W}docPartObj/{_W}docPartGallery"
+_REPEATED = ("Table of Contents", "Page Numbers")  # says the headings again, or the number of no page
+
+
+def _with_plain_runs(part: bytes) -> bytes:
     from lxml import etree
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
@@ -82,6 +92,31 @@ def _with_raised_numbers(part: bytes) -> bytes:
         root = etree.fromstring(part, parser)
     except etree.XMLSyntaxError:
         return part
+    _unwrap(root)
+    _raise_numbers(root)
+    written: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, standalone=True)
+    return written
+
+
+def _unwrap(root: "_Element") -> None:
+    """Leave what the document says once its changes are accepted, without the controls and tags around it."""
+    for element in list(root.iter(*_REMOVED, *_WRAPPERS)):
+        inside: _Element | None = element
+        if element.tag == f"{_W}sdt":
+            gallery = element.find(_GALLERY)
+            if gallery is not None and gallery.get(f"{_W}val", "").startswith(_REPEATED):
+                continue
+            prompt = element.find(f"{_W}sdtPr/{_W}showingPlcHdr") is not None  # "Click here to enter text."
+            inside = None if prompt else element.find(f"{_W}sdtContent")
+        if inside is not None and element.tag not in _REMOVED:
+            for child in list(inside):
+                element.addprevious(child)
+        parent = element.getparent()
+        if parent is not None:
+            parent.remove(element)
+
+
+def _raise_numbers(root: "_Element") -> None:
     for paragraph in root.iter(f"{_W}p"):
         before = ""
         for node in paragraph.iter(f"{_W}t", f"{_W}tab", f"{_W}br"):
@@ -89,8 +124,6 @@ def _with_raised_numbers(part: bytes) -> bytes:
             if align is not None and align.get(f"{_W}val") == "superscript" and node.text:
                 node.text = raised(before, node.text)
             before = node.text or ""
-    written: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, standalone=True)
-    return written
 
 
 def _math_run(match: "re.Match[bytes]") -> bytes:
@@ -107,7 +140,9 @@ def _rewritten(archive: zipfile.ZipFile, changed: dict[str, bytes]) -> bytes:
 
 
 def docx_extras(archive: zipfile.ZipFile) -> list[Piece]:
-    """Text boxes, footnotes and endnotes, in that order, as they stand outside the running text."""
+    """Text boxes, footnotes and endnotes, in that order, as they stand outside the running text: below no
+    heading.
+    """
     pieces: list[Piece] = []
     body = parse_part(archive, "word/document.xml")
     if body is not None:
@@ -130,7 +165,7 @@ def _paragraphs(parent: "_Element") -> list[Piece]:
     for paragraph in parent.iter(f"{_W}p"):
         nodes = paragraph.iter(f"{_W}t", f"{_W}tab", f"{_W}br")
         words = "".join((node.text or "") if node.tag == f"{_W}t" else " " for node in nodes)
-        pieces.append(Piece("paragraph", words))
+        pieces.append(Piece("paragraph", words, depth=1))
     return pieces
 
 
@@ -143,9 +178,9 @@ def count_slides(archive: zipfile.ZipFile) -> int:
     return sum(1 for name in archive.namelist() if _SLIDE.fullmatch(name))
 
 
-def chart_pieces(archive: zipfile.ZipFile) -> list[Piece]:
-    """Titles of the charts on slides, and their series as rows: categories above, values below."""
-    pieces: list[Piece] = []
+def chart_pieces(archive: zipfile.ZipFile) -> dict[str, list[Piece]]:
+    """By part: the titles of a chart on a slide, and its series as rows: categories above, values below."""
+    found: dict[str, list[Piece]] = {}
     for name in sorted(n for n in archive.namelist() if re.fullmatch(r"ppt/charts/chart\d*\.xml", n)):
         root = parse_part(archive, name)
         if root is None:
@@ -153,15 +188,15 @@ def chart_pieces(archive: zipfile.ZipFile) -> list[Piece]:
         titles = [
             "".join(t.text or "" for t in title.iter(_DRAWING_TEXT)) for title in root.iter(f"{_CHART}title")
         ]
-        pieces += [Piece("paragraph", title) for title in titles]
         rows: list[list[str]] = []
         for series in root.iter(f"{_CHART}ser"):
             labels, values = _points(series, "cat"), _points(series, "val")
             if labels and not rows:
                 rows.append(["", *labels])
             rows.append([" ".join(_points(series, "tx")), *values])
-        pieces += table_pieces(rows, header=bool(rows and not rows[0][0]))
-    return pieces
+        found[name] = [Piece("paragraph", title) for title in titles]
+        found[name] += table_pieces(rows, header=bool(rows and not rows[0][0]))
+    return found
 
 
 def _points(series: "_Element", part: str) -> list[str]:

@@ -19,6 +19,7 @@ _NUMBER = re.compile(r"\(?(\d{1,2})([.)]?)\s+(?=\W?[^\W\d])")
 _NEAR = 12  # items above in which the one before is looked for
 _ALIGNED = 7.0  # points; the digits of 9 and 10 may be set flush right
 _HYPHENS = "-\u2010\u00ad"
+_BETWEEN = ("and", "or", "und", "oder")  # "pre- and post-war"
 _OUTER = re.compile(r"^\W+|\W+$")
 
 
@@ -111,7 +112,7 @@ def _is_next_of_table(rows: Sequence[Row], start: int, place: int) -> bool:
     row = rows[place]
     below = place == start or row.y0 < rows[place - 1].y1
     if len(row.segments) > 1:
-        return below
+        return below and not (place == start + 1 and _is_far_above(rows, start))
     # "Operating expenses:" between rows of amounts
     label = place - start >= 2 and place + 1 < len(rows) and len(row.text) < 80
     if not (label and below and len(rows[place - 1].segments) > 1 and len(rows[place + 1].segments) > 1):
@@ -120,6 +121,19 @@ def _is_next_of_table(rows: Sequence[Row], start: int, place: int) -> bool:
     return (
         all(0 < step < 2.5 * max(row.size, 1.0) for step in steps) and abs(row.x0 - rows[place + 1].x0) < 40
     )
+
+
+def _is_far_above(rows: Sequence[Row], start: int) -> bool:
+    """Whether the row is a line of its own above a table that has a header and much closer rows."""
+    if start + 2 >= len(rows):
+        return False
+    above, first, second = rows[start : start + 3]
+    worded = all(re.search(r"[^\W\d_]", cell.text) for row in (above, first) for cell in row.segments[1:])
+    if not worded or above.bold != first.bold:  # the header of amounts, or one in bold, may be far above them
+        return False
+    size = max(first.size, 1.0)
+    gap, step = above.y0 - first.y1 + size, first.y0 - second.y1 + size
+    return gap > 2.2 * size and gap > 1.6 * step > 0
 
 
 def _table_blocks(rows: Sequence[Row]) -> list[Block]:
@@ -168,26 +182,50 @@ def _goes_on(block: Block, row: Row, leading: float) -> bool:
     return not (short and before.text.endswith(_ENDS) and len(block.rows) > 1)
 
 
-def over_pages(pages: Iterable[Sequence[Block]]) -> list[Block]:
-    """The blocks of all pages; what goes on from one to the next follows on the next line."""
+def over_breaks(pages: Iterable[Sequence[Block]]) -> list[Block]:
+    """The blocks of all pages; what goes on from one page or column to the next follows on the next line."""
     found: list[Block] = []
     for blocks in pages:
-        first = blocks[0] if blocks else None
-        if first and found and _goes_over(found[-1], first):
-            found.append(replace(first, joined=True))
-            found += blocks[1:]
-        else:
-            found += blocks
+        for number, block in enumerate(blocks):
+            place = len(found)
+            if number == 0 or _starts_column(blocks[number - 1], block):
+                place -= _count_notes(found, block)
+                if place and _goes_over(found[place - 1], block):
+                    found.insert(place, replace(block, joined=True))
+                    continue
+            found.append(block)
     return found
 
 
+def _starts_column(last: Block, block: Block) -> bool:
+    """Whether the block starts above the last one and on its right."""
+    before, row = last.rows[-1], block.rows[0]
+    return row.y0 > before.y1 and row.x0 > max(one.x0 for one in last.rows)
+
+
+def _count_notes(blocks: Sequence[Block], following: Block) -> int:
+    """How many blocks in smaller type, notes and captions, part a paragraph from what stood before them."""
+    count = 0
+    while following.kind == "paragraph" and count < len(blocks):
+        block = blocks[-1 - count]
+        smaller = block.rows[0].size < 0.95 * following.rows[0].size
+        if block.kind not in ("paragraph", "list_item") or not smaller:
+            break
+        if block.rows[0].page != blocks[-1].rows[0].page:
+            break
+        count += 1
+    return count
+
+
 def _goes_over(last: Block, first: Block) -> bool:
-    """Whether a list, or a sentence that has not ended, goes on at the top of the next page."""
+    """Whether a list, or a sentence that has not ended, goes on at the top of the next page or column."""
     if first.kind == "list_item":
         return last.kind == "list_item"
     prose = first.kind == "paragraph" and last.kind in ("paragraph", "list_item")
     cells = len(first.rows[0].segments) > 1 or len(last.rows[-1].segments) > 1
-    return prose and not cells and first.text[:1].islower() and not last.text.endswith(_ENDS)
+    before, row = last.rows[-1], first.rows[0]
+    same_type = abs(before.size - row.size) <= 0.09 * row.size
+    return prose and same_type and not cells and first.text[:1].islower() and not last.text.endswith(_ENDS)
 
 
 def vocabulary(pages: Iterable[PageText]) -> frozenset[str]:
@@ -227,18 +265,21 @@ def _line_end(text: str, last: Word, following: Word | None, words: frozenset[st
         return text, "\n"
     left = last.text if last.hyphen else last.text[:-1]
     bare = text if last.hyphen else text[:-1]
+    if following.text in _BETWEEN and f"{_OUTER.sub('', left)}{following.text}".lower() not in words:
+        return bare + "-", "\n"
     if not (left and left[-1].isalnum()):
         return (text + "-" if last.hyphen else text), "\n"
     return (bare if _is_one_word(left, following.text, words) else bare + "-"), ""
 
 
 def _is_one_word(left: str, right: str, words: frozenset[str]) -> bool:
-    """`exam-` `ple`: one word; `Lucene-` `BM25`, `dual-` `encoder` (if so elsewhere): two with a hyphen."""
-    left, right = _OUTER.sub("", left).lower(), right
+    """`exam-` `ple`: one word; `EU-` `wide`, `dual-` `encoder` (if so elsewhere): two with a hyphen."""
+    left = _OUTER.sub("", left)
+    capitals, left = left.isupper(), left.lower()
     bare = _OUTER.sub("", right).lower()
     if f"{left}{bare}" in words:
         return True
-    if f"{left}-{bare}" in words or not right[:1].islower():
+    if f"{left}-{bare}" in words or capitals or not right[:1].islower():
         return False
     return not any(mark in left for mark in _HYPHENS) and not left[-1:].isdigit()
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import socket
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -21,6 +22,7 @@ _KINDS = {"Title": "heading", "ListItem": "list_item", "CodeSnippet": "code"}
 _PARTITIONERS = {
     f".{name}": (name, f"partition_{name}") for name in ("docx", "pptx", "odt", "epub", "rtf", "rst", "html")
 }
+_NUMBERED = re.compile(r"\s*\d{1,3}(?:\.\d{1,3})+\.?\s")  # "1.1 The term": the reader counts them out
 _NOT_TEXT = frozenset({"PageBreak", "Image", "CheckBox"})
 
 
@@ -68,7 +70,7 @@ def _pieces(elements: Iterable[Any], *, paged: bool) -> Iterable[Piece]:
             in_list = False
             continue
         kind = _KINDS.get(name, "paragraph")
-        if kind == "list_item" and not LIST_MARK.match(text):
+        if kind == "list_item" and not (LIST_MARK.match(text) or _NUMBERED.match(text)):
             text = BULLET + text.lstrip()
         depth = (element.metadata.category_depth or 0) + 1 if kind == "heading" else 0
         yield Piece(kind, text, page=page, depth=depth, joined=in_list and kind == "list_item")  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import ctypes
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from math import pi
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from ingest.parse.boxes import PageText, Word, turn
-from ingest.parse.canonical import Piece, declared_title, heading_title, one_line
+from ingest.parse.boxes import Box, PageText, Word, turn
+from ingest.parse.canonical import Piece, declared_title, heading_title, one_line, raised
 from ingest.parse.headings import mark_headings
 from ingest.parse.layout import page_rows
 from ingest.parse.metadata import clean_metadata, pdf_date
@@ -24,7 +25,7 @@ from ingest.parse.paragraphs import (
     Block,
     block_piece,
     counted_rows,
-    over_pages,
+    over_breaks,
     page_blocks,
     running_texts,
     vocabulary,
@@ -35,6 +36,7 @@ from ingest.parse.running import full_title, without_running
 _SOFT_HYPHENS = frozenset((0x02, 0xFFFE))
 _SPACES = frozenset((0x20, 0x09, 0xA0, 0x0D, 0x0A, 0x00))
 _BOLD = re.compile(r"bold|black|heavy|semibold|demi", re.IGNORECASE)
+_BEHIND_NUMBER = re.compile(r"(?<=[0-9])[0-9+−–-]|(?<=[0-9][.,])[0-9]")
 _FEW_CHARACTERS = 20  # a page of fewer under a picture is a scan with a stamp on it
 _NO_TITLE = re.compile(
     r"^(?:untitled.*|microsoft (?:word|powerpoint|excel) - .*|.*\.(?:docx?|dvi|indd|qxd|tex|pptx?|rtf))$",
@@ -85,7 +87,9 @@ def _pieces(
     marked = mark_headings(blocks, outline, running_texts(blocks))
     turns = {page.number: page.quarter_turns for page in pages}
     running = [Block("paragraph", (row,), depth=1) for row in body.once]  # below no heading
-    made = [block_piece(block, words, turns[block.rows[0].page]) for block in (*over_pages(marked), *running)]
+    made = [
+        block_piece(block, words, turns[block.rows[0].page]) for block in (*over_breaks(marked), *running)
+    ]
     pieces = [piece for piece, _ in made]
     title = declared or heading_title(pieces)
     return pieces, sum(count for _, count in made), full_title(title, body.running)
@@ -101,28 +105,66 @@ def _open(data: bytes) -> Any:
     if len(document) == 0:
         document.close()
         raise failed("parser_error", "The PDF has no pages: save it again.")
+    with suppress(pdfium.PdfiumError):  # a broken form; the pages may be whole
+        document.init_forms()  # draws the values of fields that have no appearance yet
     return document
 
 
 def _read_page(document: Any, number: int) -> tuple[PageText, bool]:
     """The page's words in drawing order, and whether a picture covers most of it. A broken page has none."""
     try:
-        page = document[number]
+        page, filled_in = _with_annotations(document, document[number], number)
     except pdfium.PdfiumError:
         return PageText(number + 1, ()), False
     try:
-        text_page = page.get_textpage()
+        text_page, turns = _text_of(page)
         try:
-            turns = _quarter_turns(text_page)
             words = tuple(_words(text_page, turns))
         finally:
             text_page.close()
         few = sum(len(word.text) for word in words) < _FEW_CHARACTERS
-        return PageText(number + 1, words, turns), few and _has_picture(page)
+        return PageText(number + 1, words, turns, filled_in), few and _has_picture(page)
     except pdfium.PdfiumError:
         return PageText(number + 1, ()), False
     finally:
         page.close()
+
+
+def _with_annotations(document: Any, page: Any, number: int) -> tuple[Any, bool]:
+    """The page with the values of its fields and the notes on it in its text, and whether there are any."""
+    if not any(_is_written(page, place) for place in range(raw.FPDFPage_GetAnnotCount(page.raw))):
+        return page, False
+    before = _count_characters(page)
+    if raw.FPDFPage_Flatten(page.raw, raw.FLAT_NORMALDISPLAY) != raw.FLATTEN_SUCCESS:
+        return page, False
+    page.close()
+    page = document[number]
+    return page, _count_characters(page) != before
+
+
+def _is_written(page: Any, place: int) -> bool:
+    annotation = raw.FPDFPage_GetAnnot(page.raw, place)
+    kind = raw.FPDFAnnot_GetSubtype(annotation)
+    raw.FPDFPage_CloseAnnot(annotation)
+    return kind in (raw.FPDF_ANNOT_WIDGET, raw.FPDF_ANNOT_FREETEXT)
+
+
+def _count_characters(page: Any) -> int:
+    text_page = page.get_textpage()
+    count: int = text_page.count_chars()
+    text_page.close()
+    return count
+
+
+def _text_of(page: Any) -> tuple[Any, int]:
+    """The page's text, and how often most of it is turned to the left on the page as it is stored."""
+    text_page = page.get_textpage()
+    turns = _quarter_turns(text_page)
+    if turns == 0 and page.get_rotation():  # pdfium looks for lines along the page as it is shown
+        text_page.close()
+        page.set_rotation(0)
+        text_page = page.get_textpage()
+    return text_page, turns
 
 
 def _quarter_turns(text_page: Any) -> int:
@@ -156,6 +198,7 @@ def _words(text_page: Any, quarter_turns: int) -> Iterator[Word]:
     count = text_page.count_chars()
     read = raw.FPDFText_GetUnicode
     codes = [read(handle, index) for index in range(count)]
+    _raise_numbers(handle, codes, quarter_turns)
     box, start, index = raw.FS_RECTF(), 0, 0
     while index <= count:
         code = codes[index] if index < count else 0x20
@@ -165,6 +208,29 @@ def _words(text_page: Any, quarter_turns: int) -> Iterator[Word]:
                 yield replace(word, hyphen=True) if code in _SOFT_HYPHENS else word
             start = index + 1
         index += 1
+
+
+def _raise_numbers(handle: Any, codes: list[int], quarter_turns: int) -> None:
+    """A number that is set small and high behind another one becomes superscript: "40" and a mark "2"."""
+    text = "".join(map(chr, codes))
+    for found in _BEHIND_NUMBER.finditer(text):
+        start = end = found.start()
+        number = _box(handle, start - 1, quarter_turns)
+        while end < len(codes) and text[end].strip() and _is_raised(handle, end, number, quarter_turns):
+            end += 1
+        codes[start:end] = map(ord, raised(text[max(0, start - 2) : start], text[start:end]))
+
+
+def _is_raised(handle: Any, index: int, number: Box, quarter_turns: int) -> bool:
+    box = _box(handle, index, quarter_turns)
+    height = number[3] - number[1]
+    return box[3] - box[1] < 0.8 * height and box[1] > number[1] + 0.2 * height
+
+
+def _box(handle: Any, index: int, quarter_turns: int) -> Box:
+    box = raw.FS_RECTF()
+    raw.FPDFText_GetLooseCharBox(handle, index, box)
+    return turn((box.left, box.bottom, box.right, box.top), -quarter_turns)
 
 
 def _word(handle: Any, codes: list[int], start: int, end: int, box: Any, quarter_turns: int) -> Word:

@@ -132,7 +132,7 @@ def _package_pieces(source: Source, archive: zipfile.ZipFile) -> tuple[list[Piec
     if source.suffix == ".pptx":
         from ingest.parse.slides import slide_pieces
 
-        return slide_pieces(data) + office.chart_pieces(archive), office.count_slides(archive)
+        return slide_pieces(data, office.chart_pieces(archive)), office.count_slides(archive)
     from ingest.parse.partition import partition_pieces
 
     pieces = partition_pieces(data, source.suffix)

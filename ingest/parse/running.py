@@ -6,7 +6,7 @@ for every page once more.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ _EDGE = 2  # lines at the top and at the bottom of a page that may be running on
 _OFTEN = 3  # pages that a line without the word "page" has to stand on
 _SHARE, _MANY = 0.4, 8  # of the pages, and how many of them, a line without a number has to stand on
 _LONGEST = 150
+_SMALLER = 0.95  # than the text's type
 _OF = r"(?:\s*(?:of|von|de|sur|di|van|av|из|/)\s*\d{1,4})"
 _PAGE = r"(?:page|seite|página|pagina|pág|sida|side|strona|страница|стр)\.?\s*"
 # What says that its number is the page's: "Page 3 of 9" at either end of a line, "3 / 9" or "- 3 -" alone.
@@ -45,7 +46,14 @@ class _Edge:
 
     row: Row
     top: bool
-    set_apart: bool
+    inner: tuple[Row, ...]
+    """What stands next to it on the side of the text."""
+    beyond: bool
+    """Too far in to be a running line itself; what is further out may stand apart with it."""
+
+    @property
+    def set_apart(self) -> bool:
+        return all(_gap(self.row, other) > 0.8 * max(self.row.size, 1.0) for other in self.inner)
 
     @property
     def form(self) -> str:
@@ -88,20 +96,26 @@ class Body(NamedTuple):
 
 def without_running(pages: Sequence[Rows]) -> Body:
     """The pages without their running lines. All rows stay where none would be left."""
-    groups: dict[tuple[str, bool], list[_Edge]] = defaultdict(list)
+    groups: dict[tuple[str, bool, bool], list[_Edge]] = defaultdict(list)
     for rows in pages:
         for edge in _edges(rows):
-            groups[edge.form, edge.top].append(edge)
+            groups[edge.form, edge.top, edge.beyond].append(edge)
     size = _body_size(pages)
-    counting = [edge for group in groups.values() for edge in _numbered(group, size)]
+    near = [group for group in groups.values() if not group[0].beyond]
+    counting = [edge for group in near for edge in _numbered(group, size)]
     numbered = [edge.row for edge in counting]
+    gone = {id(row) for row in numbered}
     repeated = [found for group in groups.values() if (found := _repeated(group, size, len(pages)))]
-    running = {id(row) for row in (*numbered, *(edge.row for group in repeated for edge in group))}
+    running = gone
+    for _ in range(_EDGE + 1):  # from the innermost, each line may make the next one stand apart
+        apart = [group for group in repeated if _is_apart(group, size, running)]
+        running = gone | {id(edge.row) for group in apart for edge in group}
+    repeated = [group for group in apart if not group[0].beyond]
+    running = gone | {id(edge.row) for group in repeated for edge in group}
     kept = [[row for row in rows if id(row) not in running] for rows in pages]
     if not any(kept):
         return Body([list(rows) for rows in pages], [], [])
     said = {row.text for rows in kept for row in rows}
-    gone = {id(row) for row in numbered}
     once = [group[0].row for group in repeated if id(group[0].row) not in gone]
     texts = Counter(edge.unpaged for edge in counting)
     texts += Counter(edge.row.text for group in repeated for edge in group if id(edge.row) not in gone)
@@ -134,12 +148,11 @@ def _edges(rows: Rows) -> Iterator[_Edge]:
             levels.append([row])
     for top in (True, False):
         inwards = levels if top else levels[::-1]
-        for depth, level in enumerate(inwards[:_EDGE]):
-            inner = inwards[depth + 1] if depth + 1 < len(inwards) else []
+        for depth, level in enumerate(inwards[: _EDGE + 1]):
+            inner = inwards[depth + 1] if depth + 1 < len(inwards) else ()
             for row in level:
-                apart = all(_gap(row, other) > 0.8 * max(row.size, 1.0) for other in inner)
                 if len(row.text) <= _LONGEST and all(segment.upright for segment in row.segments):
-                    yield _Edge(row, top, apart)
+                    yield _Edge(row, top, tuple(inner), depth == _EDGE)
 
 
 def _gap(row: Row, other: Row) -> float:
@@ -148,12 +161,13 @@ def _gap(row: Row, other: Row) -> float:
 
 def _numbered(group: Sequence[_Edge], size: float) -> list[_Edge]:
     """Those of lines alike whose number goes up with the pages; on one page only with the word for it."""
-    if not group[0].form or group[0].worded:
-        least = 1 if group[0].worded and group[0].set_apart else 2
-    elif group[0].row.text.endswith(_ENDS) or group[0].row.size > 1.05 * size:
+    first = group[0]
+    if not first.form or first.worded:
+        least = 1 if first.worded and first.set_apart else 2
+    elif first.row.text.endswith(_ENDS) or first.row.size > 1.05 * size or not _may_be_paged(first, size):
         return []
     else:
-        least = 2 if _ALONE.match(group[0].row.text) else _OFTEN
+        least = 2 if _ALONE.match(first.row.text) else _OFTEN
     offsets = Counter(edge.offset for edge in group if edge.offset is not None)
     if not offsets:
         return []
@@ -163,6 +177,15 @@ def _numbered(group: Sequence[_Edge], size: float) -> list[_Edge]:
         return []
     # Two numbers in a row are chance, unless they stand at one place; pages that are not full end anywhere.
     return alike if count >= _OFTEN or _on_one_level(alike) else []
+
+
+def _may_be_paged(edge: _Edge, size: float) -> bool:
+    """Whether its number may be the page's: "Flat 101" to "Flat 103" in the type of the text are no pages."""
+    if not _WORDS.search(edge.form):
+        return True
+    row = edge.row
+    alone = len(row.segments) > 1 and any(_ALONE.match(segment.text) for segment in row.segments)
+    return not row.bold and (alone or row.size < _SMALLER * size)
 
 
 def _repeated(group: Sequence[_Edge], size: float, pages: int) -> list[_Edge]:
@@ -175,6 +198,15 @@ def _repeated(group: Sequence[_Edge], size: float, pages: int) -> list[_Edge]:
     # The first row of a table that goes on is repeated too, but close to the next.
     table = len(same[0].row.segments) > 1 and not all(edge.set_apart for edge in same)
     return [] if table else same
+
+
+def _is_apart(group: Sequence[_Edge], size: float, running: Collection[int]) -> bool:
+    """Whether most of them stand or look apart from the text, or beyond a running line; else they end it."""
+    found = [
+        edge.set_apart or edge.row.size < _SMALLER * size or any(id(row) in running for row in edge.inner)
+        for edge in group
+    ]
+    return 2 * sum(found) > len(found)
 
 
 def _on_one_level(edges: Sequence[_Edge]) -> bool:
