@@ -41,7 +41,7 @@ SINGLES = ("scifact", "cranfield", "multihop")
 """Sets whose mark is relative to one retriever alone."""
 DRAWN = {"qed+clapnq+squad2+nq_gold": 800, "covidqa": 500, "qed": 150, "squad2": 600}
 """Questions drawn of the large sets; those of one retriever or engine are those of the others."""
-MODEL_QUESTIONS = 120
+MODEL_QUESTIONS = 240
 OTHERS_QUESTIONS = 8
 """Questions of a set for an engine that generates on the CPU, by our layers and by other software's, which
 take several times as long; and the tokens of its prompts."""
