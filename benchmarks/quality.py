@@ -124,7 +124,7 @@ def jobs(engines: list[Engine], limit: int | None) -> Iterator[Job]:
             )
             if engine.choice.name != "extractive":
                 most = OTHERS_QUESTIONS if engine.choice.name == "auto-gptq" else MODEL_QUESTIONS
-                few = min(limit or most, most)
+                few = min(options.limit or most, most)
                 options = replace(options, limit=few, answering=AnswerSettings(MODEL_CONTEXT))
             yield Job(name, options, engine.label)
 
