@@ -74,7 +74,7 @@ def shared_reader() -> Reader:
 
 
 def _auto_gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
-    from ragqa.llm.gptq import INSTALL, open_gptq_engine
+    from ragqa.llm.gptq import INSTALL, Arithmetic, open_gptq_engine
 
     try:
         from ragqa.gptq.model import LoadOptions
@@ -87,8 +87,7 @@ def _auto_gptq(choice: EngineChoice, embedder: Embedder) -> Engine:
         allow_unproven_length=choice.allow_unproven_length,
         judge=judging_with(embedder.embed).opinion,
         tick=choice.tick,
-        name="auto-gptq",
-        open_decoder=RemoteDecoder.open,
+        arithmetic=Arithmetic("auto-gptq", RemoteDecoder.open),
     )
 
 

@@ -21,7 +21,7 @@ from ragqa.gptq.standin import llama_config, make_random_llama, make_stand_in
 from ragqa.llm.auto_gptq import RemoteDecoder, Worker, worker_python
 from ragqa.llm.engine import GenerationOptions
 from ragqa.llm.environment import VARIABLE
-from ragqa.llm.gptq import in_process, open_gptq_engine
+from ragqa.llm.gptq import Arithmetic, in_process, open_gptq_engine
 from ragqa.types import Prompt
 from tests.gptq_models import make_dense
 
@@ -151,7 +151,8 @@ def test_the_engine_writes_what_our_own_decoder_writes(smollm2: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(smollm2, local_files_only=True)
     options = LoadOptions(dtype="float32")
-    engine = open_gptq_engine(str(smollm2), options, name="auto-gptq", open_decoder=RemoteDecoder.open)
+    arithmetic = Arithmetic("auto-gptq", RemoteDecoder.open)
+    engine = open_gptq_engine(str(smollm2), options, arithmetic=arithmetic)
     try:
         ids = tuple(tokenizer("The capital of France is")["input_ids"])
         shown: list[str] = []

@@ -34,10 +34,23 @@ logger = logging.getLogger(__name__)
 Judge = Callable[[Prompt], Opinion]
 """What is known of a prompt by other means than the model's."""
 
-OpenDecoder = Callable[["Checkpoint", "LoadOptions"], "Decoder"]
-"""What computes the logits of a checkpoint."""
-
 INSTALL = "The engine gptq needs torch and transformers: pip install 'ragqa[gptq]'"
+
+
+def in_process(checkpoint: "Checkpoint", options: "LoadOptions") -> "Decoder":
+    """The model loaded in this process."""
+    from ragqa.gptq.decoder import Decoder
+    from ragqa.gptq.model import load_model
+
+    return Decoder(load_model(checkpoint, options))
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """What computes the logits of a checkpoint, and the name of the engine that does so."""
+
+    name: str = "gptq"
+    open: Callable[["Checkpoint", "LoadOptions"], "Decoder"] = in_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +133,10 @@ def open_gptq_engine(
     options: "LoadOptions | None" = None,
     *,
     wrapper: str | None = None,
-    revision: str | None = None,
     allow_unproven_length: bool = False,
     judge: Judge | None = None,
     tick: Progress = silent,
-    name: str = "gptq",
-    open_decoder: "OpenDecoder | None" = None,
+    arithmetic: Arithmetic = Arithmetic(),
 ) -> GptqEngine:
     """Load a preset, a local folder, or a hub id `owner/name`; `PRESET:FOLDER` for a preset's weights in a
     folder.
@@ -133,7 +144,7 @@ def open_gptq_engine(
     wrapper: a name in WRAPPERS; by default the preset's, else the tokenizer's chat template, else `plain`.
     judge: says by other means how surely the blocks answer, for a refusal rule that weighs it.
     tick: told how far the making of a small model is.
-    name, open_decoder: of an engine that computes elsewhere; by default in this process.
+    arithmetic: of an engine that computes elsewhere; by default in this process.
     Raises EngineUnavailableError without the extra or the weights, CheckpointError for a folder that is
     refused.
     """
@@ -143,10 +154,10 @@ def open_gptq_engine(
         from ragqa.gptq.refusing import read_rule
     except ImportError as error:
         raise EngineUnavailableError(INSTALL) from error
-    preset, folder = find_model(model, revision, tick)
+    preset, folder = find_model(model, tick=tick)
     options = preset_options(preset, options or LoadOptions())
     checkpoint = open_checkpoint(folder)
-    decoder = (open_decoder or in_process)(checkpoint, options)
+    decoder = arithmetic.open(checkpoint, options)
     tokenizer = read_tokenizer(folder)
     if preset is not None and preset.restricted:
         logger.warning("%s: %s.", model, preset.licence)
@@ -166,16 +177,8 @@ def open_gptq_engine(
         licence=preset.licence if preset else None,
         rule=read_rule(folder),
         judge=judge,
-        name=name,
+        name=arithmetic.name,
     )
-
-
-def in_process(checkpoint: "Checkpoint", options: "LoadOptions") -> "Decoder":
-    """The model loaded in this process."""
-    from ragqa.gptq.decoder import Decoder
-    from ragqa.gptq.model import load_model
-
-    return Decoder(load_model(checkpoint, options))
 
 
 def find_model(
