@@ -175,7 +175,7 @@ def to_whole_sentences(
 
 def is_cut(text: str, one: IndexedChunk, following: IndexedChunk) -> bool:
     """Whether a sentence lies across the border of two chunks."""
-    if "\n" in text[one.end : following.start] or text[: one.end].endswith((".", "!", "?")):
+    if "\n" in text[one.end : following.start] or text.endswith((".", "!", "?"), 0, one.end):
         return False
     border = following.start - one.start
     return any(start < border < end for start, end in sentence_spans(text[one.start : following.end]))

@@ -20,7 +20,7 @@ _VERSION = re.compile(
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _AMOUNT = re.compile(
     r"[$€£¥]\s?\d{4}(?!\d)|(?<!\d)\d{4}\s?(?:[$€£¥%°]|(?:euros?|dollars?|pounds|cents|EUR|USD|GBP|CHF"
-    r"|per ?cent|[kcm]?m|k?g|litres?|liters?|W|kW|V|rpm|bar)\b)",
+    r"|per ?cent|litres?|liters?|rpm|bar|(?-i:[kcm]?m|k?g|k?W|k?V))\b)",  # "2024 v 2025" names two years
     re.IGNORECASE,
 )
 """What looks like a year and is none."""

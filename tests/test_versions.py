@@ -87,6 +87,7 @@ PRICES = block("sales/price-list-2025.csv", "Price list 2025")
         ("What did a buoy cost in 2025?", set()),
         ("What does a buoy cost?", set()),
         ("Which buoy costs 2000 euros?", set()),
+        ("What does a buoy cost, 2025 v 2024?", set()),
         ("Which buoy weighs 2000 kg and costs under $2010?", set()),
         ("What did a buoy cost before 2024?", set()),
         ("How did prices change since 2024?", set()),

@@ -39,7 +39,8 @@ _HEADING = 8
 
 def without_lead_in(text: str) -> str:
     """A sentence without the courtesy before its claim: "Sure, it is 25 days." is about 25 days."""
-    return _LEAD_IN.sub("", text, count=1) if _LEAD_IN.match(text) else text
+    found = _LEAD_IN.match(text)
+    return text[found.end() :] if found else text
 
 
 def claims_nothing(text: str, said: Set[str]) -> bool:
